@@ -6,6 +6,7 @@ package plan
 import (
 	"encoding/hex"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/weir-mesh/weir/compiler/diag"
@@ -186,13 +187,11 @@ const (
 	ByNoEndpoint
 	// ByBackends: the endpoints behind a service's address differ, or there are none (S27).
 	ByBackends
-	// ByExpiry: what allowed has ended (S28).
-	ByExpiry
 )
 
 func (r Reason) String() string {
 	return [...]string{"rule", "isolation", "enrolment", "default", "unknown-address", "authentication", "no-waypoint",
-		"conflict", "self", "no-endpoint", "backends", "expiry"}[r]
+		"conflict", "self", "no-endpoint", "backends"}[r]
 }
 
 // Auth is what a side asks of a connection that it allows (S18 to S20).
@@ -360,4 +359,7 @@ type Plan struct {
 	Addresses AddressTable
 	// PolicyDigest, DecisionDigest and NodeDigest are hexadecimal SHA-256 (design: the plan's three parts).
 	PolicyDigest, DecisionDigest, NodeDigest string
+
+	frontendsOnce sync.Once
+	frontends     map[frontendKey]int32
 }

@@ -1,0 +1,265 @@
+package plan
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/weir-mesh/weir/compiler/ir"
+)
+
+// End is one end of a connection. Peer is the identity of the address in use; Endpoint and Frontend are None where
+// the end is no pod, or no service's address.
+type End struct {
+	Peer     PeerIndex
+	Endpoint int32
+	Frontend int32
+}
+
+// Flow is a connection: Port is what the source asks for, at a frontend the service's port.
+type Flow struct {
+	Src, Dst End
+	Port     PortKey
+}
+
+// Answer is the plan's verdict on a flow.
+type Answer struct {
+	Verdict Verdict
+	// Egress is the source's answer, Ingress the destination's.
+	Egress, Ingress Decision
+	// By is the side that decided: for a denial the one that denied, egress first; else the one with a rule, the
+	// destination's first.
+	By ir.Direction
+	// Auth is the stricter demand of the two sides (S19).
+	Auth Auth
+}
+
+// Side returns the answer of the side that decided.
+func (a *Answer) Side() *Decision {
+	if a.By == ir.Egress {
+		return &a.Egress
+	}
+	return &a.Ingress
+}
+
+// NewEnd returns an end that is only an identity.
+func NewEnd(p PeerIndex) End { return End{Peer: p, Endpoint: None, Frontend: None} }
+
+func side(v Verdict, r Reason) Decision {
+	o := Outcome{Verdict: v, Reason: r, Rule: None, Policy: None, List: None}
+	return Decision{Outcome: o, Audit: o}
+}
+
+// Row returns the row of an identity in the table.
+func (p *Plan) Row(t *Table, peer PeerIndex) int {
+	if peer == 0 {
+		return 0
+	}
+	var buf [64]byte
+	return t.Rows[string(p.RowKey(buf[:0], t, peer))]
+}
+
+// RowKey appends the identity's row key in the table: its membership in t.PeerSets, eight to a byte, lowest bit
+// first; the unknown peer's key is empty.
+func (p *Plan) RowKey(buf []byte, t *Table, peer PeerIndex) []byte {
+	var b byte
+	for i, s := range t.PeerSets {
+		if p.PeerSets[s].Has(peer) {
+			b |= 1 << (i & 7)
+		}
+		if i&7 == 7 {
+			buf, b = append(buf, b), 0
+		}
+	}
+	if len(t.PeerSets)&7 != 0 || len(t.PeerSets) == 0 {
+		buf = append(buf, b)
+	}
+	return buf
+}
+
+// Class returns the port class of a key.
+func (t *Table) Class(k PortKey) int {
+	lo, hi := 0, len(t.Starts)
+	for hi-lo > 1 {
+		mid := int(uint(lo+hi) >> 1)
+		if t.Starts[mid] <= uint32(k) {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return int(t.Classes[lo])
+}
+
+// Decision returns the place of the decision for a row and a port class.
+func (t *Table) Decision(row, class int) DecisionIndex {
+	return t.Decisions[t.Cells[row*t.NumClasses+class]]
+}
+
+// At looks up a table for an identity and a port.
+func (p *Plan) At(t *Table, peer PeerIndex, k PortKey) DecisionIndex {
+	return t.Decision(p.Row(t, peer), t.Class(k))
+}
+
+// SubjectOf returns the subject of an identity, nil when the identity is no pod or nothing selects it.
+func (p *Plan) SubjectOf(peer PeerIndex) *Subject {
+	if s := p.Peers[peer].Subject; s >= 0 {
+		return &p.Subjects[s]
+	}
+	return nil
+}
+
+// Decide answers for a flow: both sides must allow (S8).
+func (p *Plan) Decide(f Flow) Answer {
+	if f.Src.Endpoint >= 0 && f.Src.Endpoint == f.Dst.Endpoint {
+		self := side(Allow, BySelf)
+		return Answer{Verdict: Allow, Egress: self, Ingress: self}
+	}
+	if f.Dst.Frontend >= 0 {
+		return p.decideFrontend(f)
+	}
+	a := Answer{
+		Egress:  p.side(f.Src.Peer, f.Dst.Peer, ir.Egress, f.Port),
+		Ingress: p.side(f.Dst.Peer, f.Src.Peer, ir.Ingress, f.Port),
+	}
+	a.conclude()
+	return a
+}
+
+func (p *Plan) side(subject, peer PeerIndex, d ir.Direction, k PortKey) Decision {
+	if p.Peers[subject].Kind != PodPeer {
+		return side(Allow, ByNoEndpoint)
+	}
+	s := p.SubjectOf(subject)
+	if s == nil {
+		return side(Allow, ByDefault)
+	}
+	return p.Decisions[p.At(s.Tables[d], peer, k)]
+}
+
+func (a *Answer) conclude() {
+	e, i := &a.Egress, &a.Ingress
+	switch {
+	case e.Verdict == Deny:
+		a.Verdict, a.By = Deny, ir.Egress
+	case i.Verdict == Deny:
+		a.Verdict, a.By = Deny, ir.Ingress
+	case e.Verdict == Redirect || i.Verdict == Redirect:
+		a.Verdict, a.By = Redirect, ir.Ingress
+		if i.Verdict != Redirect {
+			a.By = ir.Egress
+		}
+	default:
+		a.Verdict, a.By = Allow, ir.Ingress
+		if i.Rule == None && e.Rule != None {
+			a.By = ir.Egress
+		}
+	}
+	a.Auth = max(e.Auth, i.Auth)
+}
+
+// decideFrontend answers for a service's address: at the source's side it is the common answer of the endpoints
+// behind it (S27); at the destination's side the strictest of theirs.
+func (p *Plan) decideFrontend(f Flow) Answer {
+	fe := &p.Frontends[f.Dst.Frontend]
+	a := Answer{Egress: p.FrontendEgress(f.Src, FrontendIndex(f.Dst.Frontend)), Ingress: side(Allow, BySelf)}
+	first := true
+	for i := range fe.Backends {
+		b := &fe.Backends[i]
+		if b.Endpoint >= 0 && b.Endpoint == f.Src.Endpoint {
+			continue
+		}
+		for _, peer := range b.Peers {
+			d := p.side(peer, f.Src.Peer, ir.Ingress, b.Port)
+			if first || stricter(&d, &a.Ingress) {
+				a.Ingress, first = d, false
+			}
+		}
+	}
+	if first && len(fe.Backends) == 0 {
+		a.Ingress = side(Allow, ByNoEndpoint)
+	}
+	a.conclude()
+	return a
+}
+
+// stricter orders verdicts deny, redirect, allow.
+func stricter(d, e *Decision) bool {
+	rank := [...]int{Deny: 0, Redirect: 1, Allow: 2}
+	return rank[d.Verdict] < rank[e.Verdict]
+}
+
+// FrontendEgress is the source's own answer for a frontend (S27): the common verdict of every endpoint behind it,
+// the pod itself left out (S6); denied when there is none or they differ.
+func (p *Plan) FrontendEgress(src End, f FrontendIndex) Decision {
+	s := p.SubjectOf(src.Peer)
+	switch {
+	case p.Peers[src.Peer].Kind != PodPeer:
+		return side(Allow, ByNoEndpoint)
+	case s == nil:
+		return side(Allow, ByDefault)
+	}
+	d, n, differ := p.FrontendDecision(s.Tables[ir.Egress], f, src.Endpoint)
+	switch {
+	case differ || n == 0 && len(p.Frontends[f].Backends) == 0:
+		return side(Deny, ByBackends)
+	case n == 0:
+		return side(Allow, BySelf)
+	}
+	return p.Decisions[d]
+}
+
+// FrontendDecision combines a table's decisions for the endpoints behind a frontend, leaving out the endpoint self
+// (None for none): the decision, how many endpoints were looked at, and whether their verdicts or demands differ.
+func (p *Plan) FrontendDecision(t *Table, f FrontendIndex, self int32) (d DecisionIndex, n int, differ bool) {
+	fe := &p.Frontends[f]
+	for i := range fe.Backends {
+		b := &fe.Backends[i]
+		if b.Endpoint >= 0 && b.Endpoint == self {
+			continue
+		}
+		for _, peer := range b.Peers {
+			e := p.At(t, peer, b.Port)
+			if n++; n == 1 {
+				d = e
+				continue
+			}
+			x, y := &p.Decisions[d], &p.Decisions[e]
+			if x.Verdict != y.Verdict || x.Auth != y.Auth || x.List != y.List {
+				differ = true
+			}
+		}
+	}
+	return d, n, differ
+}
+
+// FrontendAt returns the frontend at a service's address and port, or None; service says whether the address is a
+// service's at all.
+func (p *Plan) FrontendAt(a netip.Addr, k PortKey) (f int32, service bool) {
+	p.frontendsOnce.Do(func() {
+		p.frontends = map[frontendKey]int32{}
+		for i := range p.Frontends {
+			for _, addr := range p.Frontends[i].Addrs {
+				p.frontends[frontendKey{addr, p.Frontends[i].Port}] = int32(i)
+				p.frontends[frontendKey{addr, serviceAddr}] = None
+			}
+		}
+	})
+	if _, service = p.frontends[frontendKey{a, serviceAddr}]; !service {
+		return None, false
+	}
+	if i, ok := p.frontends[frontendKey{a, k}]; ok {
+		return i, true
+	}
+	return None, true
+}
+
+type frontendKey struct {
+	addr netip.Addr
+	port PortKey
+}
+
+// serviceAddr is a key that no port has: it marks an address as a service's.
+const serviceAddr = PortKey(ir.NumSpaces) << 16
+
+// AppendUint16 appends v in the projections' byte order.
+func AppendUint16(b []byte, v uint16) []byte { return binary.LittleEndian.AppendUint16(b, v) }
