@@ -3,6 +3,7 @@ package diag
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 )
@@ -26,6 +27,20 @@ func (s Severity) String() string {
 	default:
 		return "error"
 	}
+}
+
+// MarshalText writes the severity as its word.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the severity's word.
+func (s *Severity) UnmarshalText(b []byte) error {
+	for _, v := range []Severity{Note, Warning, Error} {
+		if v.String() == string(b) {
+			*s = v
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown severity %q", b)
 }
 
 // Code names a kind of finding, for example "WEIR2011". The thousands digit is the area:
@@ -83,7 +98,7 @@ type Related struct {
 // Hint is one line that says why or what to do.
 type Diagnostic struct {
 	Code     Code      `json:"code"`
-	Severity Severity  `json:"-"`
+	Severity Severity  `json:"severity"`
 	Pos      Position  `json:"pos"`
 	Message  string    `json:"message"`
 	Hint     string    `json:"hint,omitempty"`
