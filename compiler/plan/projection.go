@@ -81,6 +81,9 @@ type ProjectedFrontend struct {
 	Addrs  []netip.Addr `json:"addrs"`
 	Space  ir.Space     `json:"space"`
 	Number uint16       `json:"number"`
+	// Local says that every endpoint behind it is a pod of this node (and there is one): a connection that needs
+	// authentication stays on the node whichever is chosen (S20). Without it such a connection needs the tunnel.
+	Local bool `json:"local,omitempty"`
 }
 
 // ProjectedTable is one side's table. Cells and FrontendCells hold numbers of Decisions.
