@@ -71,6 +71,8 @@ type Service struct {
 	Namespace, Name string
 	// ClusterIPs is empty for headless services, and before a merge.
 	ClusterIPs []netip.Addr
+	// Headless services have no address of their own, ever (clusterIP: None).
+	Headless bool
 	Ports      []ServicePort
 	// Exposed says that the service has a NodePort, a LoadBalancer or external addresses.
 	Exposed bool

@@ -185,13 +185,15 @@ const (
 	BySelf
 	// ByNoEndpoint: the side is no endpoint and allows (S8).
 	ByNoEndpoint
+	// ByCapacity: the first-match list would be longer than a waypoint can hold; denied, with a finding.
+	ByCapacity
 	// ByBackends: the endpoints behind a service's address differ, or there are none (S27).
 	ByBackends
 )
 
 func (r Reason) String() string {
 	return [...]string{"rule", "isolation", "enrolment", "default", "unknown-address", "authentication", "no-waypoint",
-		"conflict", "self", "no-endpoint", "backends"}[r]
+		"conflict", "self", "no-endpoint", "capacity", "backends"}[r]
 }
 
 // Auth is what a side asks of a connection that it allows (S18 to S20).

@@ -1,0 +1,54 @@
+package resolve
+
+import "math/bits"
+
+// bitset is a set of small numbers. Its words are the plan's PeerSet.Bits and the rows' rule sets, so the loops
+// over cells work on the words themselves.
+type bitset []uint64
+
+func newBitset(n int) bitset { return make(bitset, (n+63)/64) }
+
+func (b bitset) set(i int)      { b[i>>6] |= 1 << (i & 63) }
+func (b bitset) has(i int) bool { return b[i>>6]&(1<<(i&63)) != 0 }
+
+func (b bitset) or(o bitset) {
+	for i, w := range o {
+		b[i] |= w
+	}
+}
+
+func (b bitset) and(o bitset) {
+	for i, w := range o {
+		b[i] &= w
+	}
+}
+
+func (b bitset) andNot(o bitset) {
+	for i, w := range o {
+		b[i] &^= w
+	}
+}
+
+func (b bitset) flip(i int) { b[i>>6] ^= 1 << (i & 63) }
+
+func (b bitset) clone() bitset { return append(bitset(nil), b...) }
+
+func (b bitset) empty() bool {
+	for _, w := range b {
+		if w != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// each calls f with the members, ascending.
+func (b bitset) each(f func(int)) {
+	for i, w := range b {
+		for ; w != 0; w &= w - 1 {
+			f(i<<6 + bits.TrailingZeros64(w))
+		}
+	}
+}
+
+func popcount(w uint64) int { return bits.OnesCount64(w) }

@@ -1,0 +1,314 @@
+package resolve
+
+import (
+	"slices"
+
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+)
+
+// maxEntries bounds a first-match list. A longer one is denied as a whole, with a finding.
+const maxEntries = 4096
+
+// say is a layer's answer.
+type say uint8
+
+const (
+	saysNothing say = iota
+	saysAllow
+	saysDeny
+	saysPass
+)
+
+// answer is what a rule, a tier or a layer says.
+type answer struct {
+	say    say
+	reason plan.Reason
+	rule   plan.RuleIndex
+	policy plan.PolicyIndex
+	plain  bool
+}
+
+// nothing is the answer of who has no say.
+var nothing = answer{rule: plan.None, policy: plan.None}
+
+// cond is an answer for the requests that meet all of conds; no conds are met by everything.
+type cond struct {
+	conds [][]ir.HTTPMatch
+	answer
+}
+
+// firstMatch is a list of answers of which the first whose conds are met holds; the last has none.
+type firstMatch []cond
+
+// chain decides a cell from the set of slots that match it (S9, S10, S12, S22).
+type chain struct {
+	slots     []slot
+	enrolled  bool
+	direction ir.Direction
+	// served says that a waypoint serves the subject.
+	served  bool
+	special special
+	// isolation is the first policy that isolates, by layer; the second of each pair counts audit objects too.
+	isolation [ir.NumLayers][2]plan.PolicyIndex
+	tooLong   bool
+	// conflicts are pairs of rules of equal priority that answered differently (S12); unserved are layer-7 rules that
+	// no waypoint can decide (S25).
+	conflicts map[[2]plan.RuleIndex]bool
+	unserved  map[plan.RuleIndex]bool
+}
+
+// outcome answers for the cell's slots; audit adds the rules and objects that are in audit (S30).
+func (c *chain) outcome(m bitset, audit bool) (plan.Outcome, []plan.Entry) {
+	orch := c.layer(ir.Orchestrator, m, audit)
+	mesh := c.layer(ir.Mesh, m, audit)
+	provable := m.has(c.special.provable)
+	var entries []plan.Entry
+	for _, o := range orch {
+		for _, x := range mesh {
+			entries = append(entries, plan.Entry{Conds: concat(o.conds, x.conds), Outcome: c.combine(o.answer, x.answer, provable)})
+			if x.conds == nil {
+				break
+			}
+		}
+		if o.conds == nil {
+			break
+		}
+	}
+	if c.tooLong || len(entries) > maxEntries {
+		c.tooLong = true
+		return plan.Outcome{Verdict: plan.Deny, Reason: plan.ByCapacity, Rule: plan.None, Policy: plan.None, List: plan.None}, nil
+	}
+	return c.collapse(entries, m)
+}
+
+// collapse makes one verdict of a list whose entries agree, and a redirect of one whose entries differ (S22).
+func (c *chain) collapse(entries []plan.Entry, m bitset) (plan.Outcome, []plan.Entry) {
+	last := entries[len(entries)-1].Outcome
+	differ := false
+	auth, least := plan.AuthNone, plan.AuthRequired
+	for i := range entries {
+		e := &entries[i]
+		differ = differ || e.Verdict != last.Verdict
+		if e.Verdict == plan.Allow {
+			auth, least = max(auth, e.Auth), min(least, e.Auth)
+		}
+	}
+	if !differ {
+		last.Auth = auth
+		return last, nil
+	}
+	served := c.served
+	if c.direction == ir.Egress {
+		served = m.has(c.special.waypoint)
+	}
+	out := plan.Outcome{Verdict: plan.Redirect, Rule: plan.None, Policy: plan.None, Auth: least, List: plan.None}
+	if !served {
+		out.Verdict, out.Reason, out.Auth = plan.Deny, plan.ByNoWaypoint, plan.AuthNone
+		c.unserved[firstRule(entries)] = true
+		return out, nil
+	}
+	out.Rule = firstRule(entries)
+	return out, entries
+}
+
+// firstRule is the rule that stands for a redirect: the first that looks at requests.
+func firstRule(entries []plan.Entry) plan.RuleIndex {
+	for i := range entries {
+		if len(entries[i].Conds) > 0 && entries[i].Rule != plan.None {
+			return entries[i].Rule
+		}
+	}
+	return plan.None
+}
+
+func concat(a, b [][]ir.HTTPMatch) [][]ir.HTTPMatch {
+	if len(b) == 0 {
+		return a
+	}
+	return append(slices.Clip(a), b...)
+}
+
+// combine is S9: any deny denies, else any allow allows, else the default. Where the orchestrator alone allowed, an
+// enrolled endpoint still asks for authentication (S18).
+func (c *chain) combine(o, m answer, provable bool) plan.Outcome {
+	switch {
+	case o.say == saysDeny:
+		return denied(o)
+	case m.say == saysDeny:
+		return denied(m)
+	case m.say == saysAllow:
+		auth := plan.AuthRequired
+		if m.plain {
+			auth = plan.AuthPlaintext
+		}
+		return plan.Outcome{Verdict: plan.Allow, Rule: m.rule, Policy: plan.None, Auth: auth, List: plan.None}
+	case o.say == saysAllow && c.enrolled && !provable:
+		return plan.Outcome{Verdict: plan.Deny, Reason: plan.ByAuthentication, Rule: o.rule, Policy: plan.None, List: plan.None}
+	case o.say == saysAllow:
+		auth := plan.AuthNone
+		if c.enrolled {
+			auth = plan.AuthRequired
+		}
+		return plan.Outcome{Verdict: plan.Allow, Rule: o.rule, Policy: plan.None, Auth: auth, List: plan.None}
+	case c.enrolled:
+		return plan.Outcome{Verdict: plan.Deny, Reason: plan.ByEnrolment, Rule: plan.None, Policy: plan.None, List: plan.None}
+	default:
+		return plan.Outcome{Verdict: plan.Allow, Reason: plan.ByDefault, Rule: plan.None, Policy: plan.None, List: plan.None}
+	}
+}
+
+func denied(a answer) plan.Outcome {
+	return plan.Outcome{Verdict: plan.Deny, Reason: a.reason, Rule: a.rule, Policy: a.policy, List: plan.None}
+}
+
+// layer runs a layer's tiers (S10).
+func (c *chain) layer(l ir.Layer, m bitset, audit bool) firstMatch {
+	var tiers [ir.NumTiers][]*slot
+	for i := range c.slots {
+		s := &c.slots[i]
+		if s.layer == l && m.has(i) && (audit || !s.audit) {
+			tiers[s.tier] = append(tiers[s.tier], s)
+		}
+	}
+	tail := c.namespaceTier(tiers[ir.Namespace], l, audit)
+	if n := len(tail); n == 0 || tail[n-1].conds != nil {
+		tail = append(tail, c.sequence(groups(tiers[ir.Baseline]), firstMatch{{answer: nothing}}, nil)...)
+	}
+	return c.sequence(groups(tiers[ir.Admin]), tail, tail)
+}
+
+// namespaceTier lists denies, then allows, then isolation: the slots come in this order.
+func (c *chain) namespaceTier(slots []*slot, l ir.Layer, audit bool) firstMatch {
+	var out firstMatch
+	for _, s := range slots {
+		out = append(out, s.says())
+		if s.http == nil {
+			return out
+		}
+	}
+	which := 0
+	if audit {
+		which = 1
+	}
+	if p := c.isolation[l][which]; p != plan.None {
+		out = append(out, cond{answer: answer{say: saysDeny, reason: plan.ByIsolation, rule: plan.None, policy: p}})
+	}
+	return out
+}
+
+func (s *slot) says() cond {
+	a := answer{say: [...]say{ir.Deny: saysDeny, ir.Allow: saysAllow, ir.Pass: saysPass}[s.action], rule: s.rule, policy: plan.None, plain: s.plain}
+	if s.http == nil {
+		return cond{answer: a}
+	}
+	return cond{conds: [][]ir.HTTPMatch{s.http}, answer: a}
+}
+
+// groups splits a tier's slots by priority, and each priority's by object (S12).
+func groups(slots []*slot) [][][]*slot {
+	var out [][][]*slot
+	for i, s := range slots {
+		switch {
+		case i == 0 || slots[i-1].priority != s.priority:
+			out = append(out, [][]*slot{{s}})
+		case slots[i-1].policy != s.policy:
+			g := &out[len(out)-1]
+			*g = append(*g, []*slot{s})
+		default:
+			g := out[len(out)-1]
+			g[len(g)-1] = append(g[len(g)-1], s)
+		}
+	}
+	return out
+}
+
+// sequence asks the priorities in turn: the first answer holds, a pass goes on with passed, no answer ends with rest.
+func (c *chain) sequence(prios [][][]*slot, rest, passed firstMatch) firstMatch {
+	for i := len(prios) - 1; i >= 0; i-- {
+		var out firstMatch
+		for _, a := range c.priority(prios[i]) {
+			switch a.say {
+			case saysNothing:
+				out = c.graft(out, a.conds, rest)
+			case saysPass:
+				out = c.graft(out, a.conds, passed)
+			default:
+				out = append(out, a)
+			}
+		}
+		rest = out
+	}
+	return rest
+}
+
+// graft appends a list under further conditions.
+func (c *chain) graft(out firstMatch, conds [][]ir.HTTPMatch, list firstMatch) firstMatch {
+	if len(out)+len(list) > maxEntries {
+		c.tooLong = true
+		return firstMatch{{answer: nothing}}
+	}
+	for _, a := range list {
+		out = append(out, cond{conds: concat(conds, a.conds), answer: a.answer})
+	}
+	return out
+}
+
+// priority answers for the objects of one priority: where two that match answer differently, the connection is
+// denied (S12). The list ends with an entry without conds.
+func (c *chain) priority(objects [][]*slot) firstMatch {
+	out := c.object(objects[0])
+	for _, o := range objects[1:] {
+		next := c.object(o)
+		if len(out)*len(next) > maxEntries {
+			c.tooLong = true
+			return firstMatch{{answer: nothing}}
+		}
+		var both firstMatch
+		for _, a := range out {
+			for _, b := range next {
+				both = append(both, cond{conds: concat(a.conds, b.conds), answer: c.agree(a.answer, b.answer)})
+				if b.conds == nil {
+					break
+				}
+			}
+			if a.conds == nil {
+				break
+			}
+		}
+		out = both
+	}
+	return out
+}
+
+func (c *chain) object(slots []*slot) firstMatch {
+	var out firstMatch
+	for _, s := range slots {
+		out = append(out, s.says())
+		if s.http == nil {
+			return out
+		}
+	}
+	return append(out, cond{answer: nothing})
+}
+
+// agree joins the answers of two objects of one priority; the stricter authentication holds (S19).
+func (c *chain) agree(a, b answer) answer {
+	switch {
+	case a.say == saysNothing:
+		return b
+	case b.say == saysNothing:
+		return a
+	case a.say != b.say:
+		c.conflicts[[2]plan.RuleIndex{a.rule, b.rule}] = true
+		rule := a.rule
+		if b.say == saysAllow {
+			rule = b.rule
+		}
+		return answer{say: saysDeny, reason: plan.ByConflict, rule: rule, policy: plan.None}
+	case a.say == saysAllow && a.plain && !b.plain:
+		return b
+	default:
+		return a
+	}
+}

@@ -1,0 +1,207 @@
+package resolve
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+)
+
+// anyPeer stands for the set of all identities but the unknown one; it splits no table and is not interned.
+const anyPeer = int32(-1)
+
+// interval is a range of port keys, both ends included.
+type interval struct{ first, last uint32 }
+
+// everyPort covers all six spaces.
+var everyPort = []interval{{0, uint32(ir.NumSpaces)<<16 - 1}}
+
+// tcpPorts covers TCP.
+var tcpPorts = []interval{{0, 1<<16 - 1}}
+
+// match is what one alternative of a rule matches: identities and ports. A rule with named ports on egress has one
+// for each number that the name stands for.
+type match struct {
+	set   int32
+	ports []interval
+	// names are the named ports of an ingress rule: the numbers are the subject's own.
+	names []portName
+}
+
+// setInterner holds the plan's peer sets by content.
+type setInterner struct {
+	byKey              map[string]int32
+	matches            [][]match // by rule
+	enrolled, waypoint int32
+}
+
+// buildSets computes what each rule matches.
+func (c *compiler) buildSets() {
+	c.sets.byKey = map[string]int32{}
+	c.sets.enrolled = c.intern("enrolled", func() bitset { return c.index.enrolled })
+	c.sets.waypoint = c.intern("waypoint", func() bitset { return c.index.waypoint })
+	c.sets.matches = make([][]match, len(c.plan.Rules))
+	numbers := c.namedNumbers()
+	for i, pol := range c.policies {
+		for j := range pol.Rules {
+			k := int(c.ruleBase[i]) + j
+			c.plan.Rules[k].PeerSet = c.peerSet(&pol.Rules[j])
+			c.sets.matches[k] = c.ruleMatches(pol, &pol.Rules[j], c.plan.Rules[k].PeerSet, numbers)
+		}
+	}
+}
+
+func (c *compiler) intern(key string, bits func() bitset) int32 {
+	if i, ok := c.sets.byKey[key]; ok {
+		return i
+	}
+	i := int32(len(c.plan.PeerSets))
+	c.sets.byKey[key] = i
+	c.plan.PeerSets = append(c.plan.PeerSets, plan.PeerSet{ID: hashBytes("peers", []byte(key)), Bits: bits()})
+	return i
+}
+
+// peerSet returns the set of a rule's peers as the rule writes them.
+func (c *compiler) peerSet(r *ir.Rule) int32 {
+	if r.Peers == nil {
+		return anyPeer
+	}
+	return c.intern(peersKey(r.Peers), func() bitset {
+		union := newBitset(len(c.plan.Peers))
+		for i := range r.Peers {
+			union.or(c.index.peer(&r.Peers[i]))
+		}
+		return union
+	})
+}
+
+func peersKey(peers []ir.Peer) string {
+	parts := make([]string, len(peers))
+	for i, p := range peers {
+		p.Pos = diag.Position{}
+		b, err := json.Marshal(p)
+		if err != nil {
+			panic(fmt.Sprintf("writing a peer: %v", err)) // strings and addresses only
+		}
+		parts[i] = string(b)
+	}
+	slices.Sort(parts)
+	return fmt.Sprint(slices.Compact(parts))
+}
+
+// within returns the part of a set that also lies in a special one.
+func (c *compiler) within(set int32, key string, special bitset) int32 {
+	name := "any"
+	if set != anyPeer {
+		name = c.plan.PeerSets[set].ID.String()
+	}
+	return c.intern(key+" of "+name, func() bitset {
+		out := special.clone()
+		if set != anyPeer {
+			out.and(c.plan.PeerSets[set].Bits)
+		}
+		return out
+	})
+}
+
+// ruleMatches takes a rule apart. A mesh allow that asks for authentication matches TCP between enrolled endpoints
+// only (S18), a layer-7 rule TCP only (S13).
+func (c *compiler) ruleMatches(pol *ir.Policy, r *ir.Rule, set int32, numbers map[portName][]uint16) []match {
+	var m match
+	var out []match
+	needsAuth := pol.Layer == ir.Mesh && r.Action == ir.Allow && !r.Plaintext
+	if needsAuth {
+		set = c.within(set, "enrolled", c.index.enrolled)
+	}
+	m.set, m.ports = set, everyPort
+	if r.Ports != nil {
+		m.ports = nil
+	}
+	for _, p := range r.Ports {
+		switch name := (portName{p.Name, p.Space}); {
+		case p.Name == "":
+			m.ports = append(m.ports, interval{uint32(plan.Key(p.Space, p.First)), uint32(plan.Key(p.Space, p.Last))})
+		case r.Direction == ir.Ingress:
+			m.names = append(m.names, name)
+		default:
+			for _, n := range numbers[name] {
+				k := uint32(plan.Key(p.Space, n))
+				holders := c.within(set, fmt.Sprintf("port %s/%s=%d", p.Name, p.Space, n), c.holders(name, n))
+				out = append(out, match{set: holders, ports: []interval{{k, k}}})
+			}
+		}
+	}
+	if m.ports != nil || m.names != nil {
+		out = append(out, m)
+	}
+	if needsAuth || r.HTTP != nil {
+		for i := range out {
+			out[i].ports = intersect(out[i].ports, tcpPorts[0])
+			out[i].names = slices.DeleteFunc(out[i].names, func(n portName) bool { return n.space != ir.TCP })
+		}
+	}
+	for i := range out {
+		out[i].ports = merge(out[i].ports)
+	}
+	return out
+}
+
+// namedNumbers lists the numbers that each named port stands for on some identity.
+func (c *compiler) namedNumbers() map[portName][]uint16 {
+	out := map[portName][]uint16{}
+	for i := range c.plan.Peers {
+		for _, n := range c.plan.Peers[i].NamedPorts {
+			name := portName{n.Name, n.Space}
+			out[name] = append(out[name], n.Number)
+		}
+	}
+	for k := range out {
+		slices.Sort(out[k])
+		out[k] = slices.Compact(out[k])
+	}
+	return out
+}
+
+// holders are the identities on which a named port has the number.
+func (c *compiler) holders(name portName, number uint16) bitset {
+	out := newBitset(len(c.plan.Peers))
+	for i := range c.plan.Peers {
+		for _, n := range c.plan.Peers[i].NamedPorts {
+			if n.Name == name.name && n.Space == name.space && n.Number == number {
+				out.set(i)
+			}
+		}
+	}
+	return out
+}
+
+func intersect(in []interval, by interval) []interval {
+	var out []interval
+	for _, i := range in {
+		if f, l := max(i.first, by.first), min(i.last, by.last); f <= l {
+			out = append(out, interval{f, l})
+		}
+	}
+	return out
+}
+
+// merge sorts intervals and joins those that touch.
+func merge(in []interval) []interval {
+	if len(in) < 2 {
+		return in
+	}
+	in = slices.Clone(in)
+	slices.SortFunc(in, func(a, b interval) int { return int(int64(a.first) - int64(b.first)) })
+	out := in[:1]
+	for _, i := range in[1:] {
+		if last := &out[len(out)-1]; i.first <= last.last+1 {
+			last.last = max(last.last, i.last)
+		} else {
+			out = append(out, i)
+		}
+	}
+	return out
+}
