@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -198,7 +199,13 @@ func (p *Plan) FrontendEgress(src End, f FrontendIndex) Decision {
 	case s == nil:
 		return side(Allow, ByDefault)
 	}
-	d, n, differ := p.FrontendDecision(s.Tables[ir.Egress], f, src.Endpoint)
+	return p.FrontendTableDecision(s.Tables[ir.Egress], f, src.Endpoint)
+}
+
+// FrontendTableDecision is what an egress table says of a frontend (S27), for a pod that may be behind it itself: self
+// is its endpoint, or None.
+func (p *Plan) FrontendTableDecision(t *Table, f FrontendIndex, self int32) Decision {
+	d, n, differ := p.FrontendDecision(t, f, self)
 	switch {
 	case differ || n == 0 && len(p.Frontends[f].Backends) == 0:
 		return side(Deny, ByBackends)
@@ -206,6 +213,15 @@ func (p *Plan) FrontendEgress(src End, f FrontendIndex) Decision {
 		return side(Allow, BySelf)
 	}
 	return p.Decisions[d]
+}
+
+// RuleName says where a rule is: its place in a file, else its object and field.
+func (p *Plan) RuleName(r RuleIndex) string {
+	rule := &p.Rules[r]
+	if rule.Pos.IsValid() {
+		return fmt.Sprintf("%s:%d", rule.Pos.File, rule.Pos.Line)
+	}
+	return fmt.Sprintf("%s spec.%s[%d]", p.Policies[rule.Policy].Object, rule.Direction, rule.Index)
 }
 
 // FrontendDecision combines a table's decisions for the endpoints behind a frontend, leaving out the endpoint self

@@ -226,6 +226,8 @@ type Outcome struct {
 
 // Decision is one side's answer for a class of connections.
 type Decision struct {
+	// ID is the content's hash: verdicts, rules and what follows, in terms of ids. Zero for what no table holds.
+	ID ID
 	Outcome
 	// Audit is the answer of the chain with audit objects and rules enforced (S30). It equals Outcome where none differs.
 	Audit Outcome

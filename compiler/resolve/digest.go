@@ -83,7 +83,7 @@ func (c *compiler) decisionDigest() string {
 	return digestOf(ids)
 }
 
-// decisionIDs hashes each decision; what follows an end is always an earlier decision of the plan.
+// decisionIDs gives each decision its hash; what follows an end is always an earlier decision of the plan.
 func (c *compiler) decisionIDs() []plan.ID {
 	p := c.plan
 	out := make([]plan.ID, len(p.Decisions))
@@ -99,6 +99,7 @@ func (c *compiler) decisionIDs() []plan.ID {
 			s.Then = out[d.Then]
 		}
 		out[i] = hashOf("decision", s)
+		d.ID = out[i]
 	}
 	return out
 }

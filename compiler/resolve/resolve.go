@@ -4,6 +4,7 @@ package resolve
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -45,6 +46,7 @@ type compiler struct {
 func Compile(in Input) (*plan.Plan, diag.List) {
 	c := &compiler{in: in, plan: &plan.Plan{Now: in.Now.UTC(), TrustDomain: in.Config.TrustDomain}}
 	c.order()
+	c.orderInventory()
 	c.record()
 	c.findMentioned()
 	c.buildPeers()
@@ -71,6 +73,28 @@ func (c *compiler) order() {
 		return cmp.Or(cmp.Compare(a.Layer, b.Layer), cmp.Compare(a.Tier, b.Tier), cmp.Compare(a.Priority, b.Priority),
 			cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
+}
+
+// orderInventory sorts a copy of the inventory, so that the plan's numbers follow from the content and not from the
+// order of files.
+func (c *compiler) orderInventory() {
+	inv := *c.in.Inventory
+	inv.Namespaces = sorted(inv.Namespaces, func(a, b inventory.Namespace) int { return cmp.Compare(a.Name, b.Name) })
+	inv.Pods = sorted(inv.Pods, func(a, b inventory.Pod) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), slices.CompareFunc(a.Addrs, b.Addrs, netip.Addr.Compare))
+	})
+	inv.Nodes = sorted(inv.Nodes, func(a, b inventory.Node) int { return cmp.Compare(a.Name, b.Name) })
+	inv.Services = sorted(inv.Services, func(a, b inventory.Service) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	inv.APIServers = sorted(inv.APIServers, netip.Addr.Compare)
+	c.in.Inventory = &inv
+}
+
+func sorted[T any](in []T, by func(a, b T) int) []T {
+	out := slices.Clone(in)
+	slices.SortStableFunc(out, by)
+	return out
 }
 
 // record enters policies and rules into the plan.
