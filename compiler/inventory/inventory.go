@@ -73,7 +73,7 @@ type Service struct {
 	ClusterIPs []netip.Addr
 	// Headless services have no address of their own, ever (clusterIP: None).
 	Headless bool
-	Ports      []ServicePort
+	Ports    []ServicePort
 	// Exposed says that the service has a NodePort, a LoadBalancer or external addresses.
 	Exposed bool
 	Labels  map[string]string
