@@ -1,0 +1,218 @@
+package language
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/literal"
+	"cuelang.org/go/cue/parser"
+)
+
+// Read reads every .cue file of dir.
+func Read(fsys fs.FS, dir string) (*Language, error) {
+	names, err := fs.Glob(fsys, path.Join(dir, "*.cue"))
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", dir, err)
+	}
+	slices.Sort(names)
+	l := &Language{defs: map[string]*Def{}}
+	for _, name := range names {
+		src, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+		f, err := parser.ParseFile(name, src, parser.ParseComments)
+		if err != nil {
+			return nil, fmt.Errorf("parsing %s: %w", name, err)
+		}
+		if err := l.file(f, path.Base(name)); err != nil {
+			return nil, err
+		}
+	}
+	return l, l.check()
+}
+
+func (l *Language) file(f *ast.File, name string) error {
+	for _, d := range f.Decls {
+		switch d := d.(type) {
+		case *ast.Package, *ast.ImportDecl, *ast.CommentGroup:
+		case *ast.Field:
+			if err := l.definition(d, name); err != nil {
+				return fmt.Errorf("%v: %w", d.Pos(), err)
+			}
+		default:
+			return fmt.Errorf("%v: a %T has no place at file level", d.Pos(), d)
+		}
+	}
+	return nil
+}
+
+func (l *Language) definition(f *ast.Field, file string) error {
+	name, err := label(f)
+	if err != nil {
+		return err
+	}
+	plain, ok := strings.CutPrefix(name, "#")
+	if !ok {
+		return fmt.Errorf("%s is not a definition", name)
+	}
+	d := &Def{Name: plain, Doc: doc(f), File: file}
+	attrs, err := attributes(f.Attrs)
+	if err != nil {
+		return err
+	}
+	if _, internal := attrs["internal"]; internal || plain == "Bundle" {
+		return nil
+	}
+	if d.Doc == "" || !strings.HasPrefix(d.Doc, plain) {
+		return fmt.Errorf("%s needs a doc comment that begins with %q", name, plain)
+	}
+	if a, ok := attrs["crd"]; ok {
+		d.CRD = &CRD{Scope: a["scope"], Plural: a["plural"], Short: a["short"]}
+	}
+	expr, alias := unalias(f.Value)
+	if s, ok := expr.(*ast.StructLit); ok && !isMap(s) {
+		d.Struct, err = parseStruct(s, alias)
+	} else {
+		d.Type, err = parseType(expr)
+		if a, ok := attrs["cel"]; ok && err == nil {
+			d.Type.CEL = a[""]
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	l.Defs = append(l.Defs, d)
+	l.defs[plain] = d
+	return nil
+}
+
+func unalias(e ast.Expr) (ast.Expr, string) {
+	if a, ok := e.(*ast.Alias); ok {
+		return a.Expr, a.Ident.Name
+	}
+	return e, ""
+}
+
+func isMap(s *ast.StructLit) bool {
+	if len(s.Elts) != 1 {
+		return false
+	}
+	f, ok := s.Elts[0].(*ast.Field)
+	if !ok {
+		return false
+	}
+	_, ok = f.Label.(*ast.ListLit)
+	return ok
+}
+
+func label(f *ast.Field) (string, error) {
+	name, _, err := ast.LabelName(f.Label)
+	if err != nil {
+		return "", fmt.Errorf("reading a field's name: %w", err)
+	}
+	return name, nil
+}
+
+// doc returns a declaration's doc comment as text, one line a line.
+func doc(n ast.Node) string {
+	var lines []string
+	for _, g := range ast.Comments(n) {
+		if !g.Doc {
+			continue
+		}
+		for _, c := range g.List {
+			lines = append(lines, strings.TrimSpace(strings.TrimPrefix(c.Text, "//")))
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// attributes returns each attribute's arguments by key; an argument without a key has the key "".
+func attributes(list []*ast.Attribute) (map[string]map[string]string, error) {
+	out := map[string]map[string]string{}
+	for _, a := range list {
+		key, body := a.Split()
+		args := map[string]string{}
+		for body != "" {
+			var k, v string
+			if i := strings.IndexAny(body, `="`); i >= 0 && body[i] == '=' {
+				k, body = strings.TrimSpace(body[:i]), body[i+1:]
+			}
+			end := strings.Index(body[1:], `"`) + 2
+			if body[0] != '"' || end < 2 {
+				return nil, fmt.Errorf("@%s: arguments are quoted strings", key)
+			}
+			v, body = body[1:end-1], strings.TrimLeft(body[end:], ", ")
+			args[k] = v
+		}
+		out[key] = args
+	}
+	return out, nil
+}
+
+func parseStruct(s *ast.StructLit, alias string) (*Struct, error) {
+	out := &Struct{}
+	for _, e := range s.Elts {
+		var err error
+		switch e := e.(type) {
+		case *ast.Field:
+			err = out.field(e)
+		case *ast.EmbedDecl:
+			id, ok := e.Expr.(*ast.Ident)
+			if !ok || !strings.HasPrefix(id.Name, "#") {
+				err = fmt.Errorf("only a definition is embedded")
+			} else {
+				out.Embeds = append(out.Embeds, id.Name[1:])
+			}
+		case *ast.Comprehension:
+			err = out.guard(e, alias)
+		default:
+			err = fmt.Errorf("a %T has no place in a structure", e)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%v: %w", e.Pos(), err)
+		}
+	}
+	return out, nil
+}
+
+func (s *Struct) field(f *ast.Field) error {
+	name, err := label(f)
+	if err != nil {
+		return err
+	}
+	if name == "_used" {
+		return nil
+	}
+	t, err := parseType(f.Value)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	text := doc(f)
+	if text == "" {
+		return fmt.Errorf("%s has no doc comment", name)
+	}
+	if f.Constraint == 0 && t.Const == "" {
+		return fmt.Errorf("%s is neither optional nor required", name)
+	}
+	s.Fields = append(s.Fields, &Field{Name: name, Doc: text, Required: isRequired(f), Type: t})
+	return nil
+}
+
+// unquote returns the value of a string literal without interpolation.
+func unquote(e ast.Expr) (string, error) {
+	b, ok := e.(*ast.BasicLit)
+	if !ok {
+		return "", fmt.Errorf("a %T where a string is needed", e)
+	}
+	s, err := literal.Unquote(b.Value)
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", b.Value, err)
+	}
+	return s, nil
+}
