@@ -120,7 +120,7 @@ type Retries struct {
 // Mirror sends copies of a share of the requests to a backend; its answers are dropped. Percent is 0 to 100.
 type Mirror struct {
 	Backend RouteBackend
-	Percent float64
+	Percent uint32
 }
 
 // RateLimit lets Requests pass in each span Per, Burst at once, in each replica of the waypoint.
@@ -142,13 +142,13 @@ type Fault struct {
 // FaultDelay makes a share of the requests wait.
 type FaultDelay struct {
 	Duration time.Duration
-	Percent  float64
+	Percent  uint32
 }
 
 // FaultAbort answers a share of the requests itself: with an HTTP status or, if that is 0, a gRPC status.
 type FaultAbort struct {
 	Status, GRPCStatus uint32
-	Percent            float64
+	Percent            uint32
 }
 
 // ReferenceGrant permits routes of one namespace to name services of another (the Gateway API's kind).

@@ -189,6 +189,8 @@ const (
 	ByCapacity
 	// ByBackends: the endpoints behind a service's address differ, or there are none (S27).
 	ByBackends
+	// ByRequest: the request can't be evaluated: malformed, or a parameter that a rule asks for is there twice (S23).
+	ByRequest
 )
 
 func (r Reason) String() string {
