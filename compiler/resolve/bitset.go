@@ -51,4 +51,11 @@ func (b bitset) each(f func(int)) {
 	}
 }
 
-func popcount(w uint64) int { return bits.OnesCount64(w) }
+// count returns how many members there are.
+func (b bitset) count() int {
+	n := 0
+	for _, w := range b {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}

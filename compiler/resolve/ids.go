@@ -4,8 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 
-	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 )
@@ -22,38 +22,25 @@ func hashOf(kind string, v any) plan.ID {
 }
 
 func hashBytes(kind string, b []byte) (id plan.ID) {
-	h := sha256.New()
-	h.Write([]byte(kind))
-	h.Write([]byte{0})
-	h.Write(b)
-	copy(id[:], h.Sum(nil))
+	sum := sha256.Sum256(slices.Concat([]byte(kind), []byte{0}, b))
+	copy(id[:], sum[:])
 	return id
 }
 
 // policyID hashes what a policy says and what it is called, not where it was read.
-func policyID(p *ir.Policy) plan.ID {
-	q := *p
-	q.Pos, q.Rules = diag.Position{}, nil
-	ids := make([]plan.ID, len(p.Rules))
-	for i := range p.Rules {
-		ids[i] = ruleID(p, &p.Rules[i])
+func policyID(p *ir.Policy, rules []plan.Rule) plan.ID {
+	b := p.AppendCanonical(make([]byte, 0, 256))
+	for i := range rules {
+		b = append(b, rules[i].ID[:]...)
 	}
-	return hashOf("policy", struct {
-		Policy ir.Policy
-		Rules  []plan.ID
-	}{q, ids})
+	return hashBytes("policy", b)
 }
 
 // ruleID hashes a rule's content together with its object's name and its place in it.
 func ruleID(p *ir.Policy, r *ir.Rule) plan.ID {
-	q := *r
-	q.Pos = diag.Position{}
-	q.Peers = append([]ir.Peer(nil), r.Peers...)
-	for i := range q.Peers {
-		q.Peers[i].Pos = diag.Position{}
+	b := make([]byte, 0, 512)
+	for _, s := range []string{p.Kind, p.Namespace, p.Name} {
+		b = append(append(b, s...), 0)
 	}
-	return hashOf("rule", struct {
-		Object string
-		Rule   ir.Rule
-	}{p.Object(), q})
+	return hashBytes("rule", r.AppendCanonical(b))
 }

@@ -103,7 +103,7 @@ func (c *compiler) record() {
 	p.Policies = make([]plan.Policy, len(c.policies))
 	c.ruleBase = make([]plan.RuleIndex, len(c.policies))
 	for i, pol := range c.policies {
-		p.Policies[i] = plan.Policy{ID: policyID(pol), Object: pol.Object(), Pos: pol.Pos, Layer: pol.Layer, Tier: pol.Tier,
+		p.Policies[i] = plan.Policy{Object: pol.Object(), Pos: pol.Pos, Layer: pol.Layer, Tier: pol.Tier,
 			Priority: pol.Priority, Audit: pol.Audit}
 		c.ruleBase[i] = plan.RuleIndex(len(p.Rules))
 		for j := range pol.Rules {
@@ -112,5 +112,6 @@ func (c *compiler) record() {
 				Index: r.Index, Name: r.Name, Pos: r.Pos, Action: r.Action, Audit: r.Audit || pol.Audit, Plaintext: r.Plaintext,
 				Exception: r.Exception, HTTP: r.HTTP != nil, PeerSet: plan.None, Ports: r.Ports, Source: r})
 		}
+		p.Policies[i].ID = policyID(pol, p.Rules[c.ruleBase[i]:])
 	}
 }

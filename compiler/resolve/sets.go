@@ -1,11 +1,10 @@
 package resolve
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
-	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 )
@@ -36,6 +35,14 @@ type setInterner struct {
 	byKey              map[string]int32
 	matches            [][]match // by rule
 	enrolled, waypoint int32
+	// parts are, by set, the smaller of its members and the others; inverted says that it is the others.
+	parts []part
+}
+
+// part is what a table visits to tell the members of a set from the others.
+type part struct {
+	peers    []int32
+	inverted bool
 }
 
 // buildSets computes what each rule matches.
@@ -51,6 +58,24 @@ func (c *compiler) buildSets() {
 			c.plan.Rules[k].PeerSet = c.peerSet(&pol.Rules[j])
 			c.sets.matches[k] = c.ruleMatches(pol, &pol.Rules[j], c.plan.Rules[k].PeerSet, numbers)
 		}
+	}
+	c.buildParts()
+}
+
+// buildParts lists the smaller part of each set; the unknown peer is in neither.
+func (c *compiler) buildParts() {
+	c.sets.parts = make([]part, len(c.plan.PeerSets))
+	for i := range c.plan.PeerSets {
+		in := bitset(c.plan.PeerSets[i].Bits)
+		n := in.count()
+		p := &c.sets.parts[i]
+		if 2*n > len(c.plan.Peers) {
+			others := c.index.all.clone()
+			others.andNot(in)
+			in, p.inverted = others, true
+		}
+		p.peers = make([]int32, 0, in.count())
+		in.each(func(i int) { p.peers = append(p.peers, int32(i)) })
 	}
 }
 
@@ -78,18 +103,17 @@ func (c *compiler) peerSet(r *ir.Rule) int32 {
 	})
 }
 
+// peersKey writes a union of peers in one form, whatever their order.
 func peersKey(peers []ir.Peer) string {
+	if len(peers) == 1 {
+		return string(peers[0].AppendCanonical(nil))
+	}
 	parts := make([]string, len(peers))
-	for i, p := range peers {
-		p.Pos = diag.Position{}
-		b, err := json.Marshal(p)
-		if err != nil {
-			panic(fmt.Sprintf("writing a peer: %v", err)) // strings and addresses only
-		}
-		parts[i] = string(b)
+	for i := range peers {
+		parts[i] = string(peers[i].AppendCanonical(nil))
 	}
 	slices.Sort(parts)
-	return fmt.Sprint(slices.Compact(parts))
+	return strings.Join(slices.Compact(parts), "|")
 }
 
 // within returns the part of a set that also lies in a special one.

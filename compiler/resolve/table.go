@@ -45,13 +45,12 @@ type tableBuilder struct {
 	split    int // first slot of the mesh layer
 	expiring bitset
 	auditing bool
-	seed     maphash.Seed
 	scratch  bitset
 }
 
 // build compiles a subject's table for a direction.
 func (c *compiler) build(s *subject, d ir.Direction, w *worker) built {
-	b := &tableBuilder{c: c, memo: map[string]uint16{}, seed: w.seed}
+	b := &tableBuilder{c: c, memo: map[string]uint16{}}
 	b.chain = chain{slots: c.tableSlots(s, d), enrolled: s.enrolled, direction: d, served: s.waypoint,
 		conflicts: map[[2]plan.RuleIndex]bool{}, unserved: map[plan.RuleIndex]bool{}}
 	b.isolation(s, d)
@@ -61,7 +60,7 @@ func (c *compiler) build(s *subject, d ir.Direction, w *worker) built {
 	b.prepare()
 	columns := b.ports()
 	rows := b.rows(sets, w)
-	b.fill(rows, columns)
+	b.fill(rows, columns, w)
 	b.out.found = found{b.chain.tooLong, b.chain.conflicts, b.chain.unserved}
 	return b.out
 }
@@ -251,41 +250,37 @@ type row struct {
 }
 
 // fill decides every cell. Rows that are alike become one.
-func (b *tableBuilder) fill(rows []row, columns []bitset) {
+func (b *tableBuilder) fill(rows []row, columns []bitset, w *worker) {
 	t := &b.out.table
 	t.Rows = make(map[string]int, len(rows)+1)
 	t.Rows[""] = 0
 	unknown := b.unknown()
-	for range columns {
-		t.Cells = append(t.Cells, unknown)
-	}
 	n := len(columns)
-	byHash := map[uint64][]int{}
-	line := make([]uint16, n)
+	cells := w.cells[:0]
+	for range n {
+		cells = append(cells, unknown)
+	}
+	clear(w.lines)
 	raw := make([]byte, 0, 2*n)
-	numRows := 1
 	for _, r := range rows {
+		at := len(cells) / n
 		raw = raw[:0]
-		for c, col := range columns {
-			line[c] = b.cell(r.slots, col)
-			raw = binary.LittleEndian.AppendUint16(raw, line[c])
+		for _, col := range columns {
+			d := b.cell(r.slots, col)
+			cells = append(cells, d)
+			raw = binary.LittleEndian.AppendUint16(raw, d)
 		}
-		h := maphash.Bytes(b.seed, raw)
-		at := -1
-		for _, i := range byHash[h] {
-			if slices.Equal(t.Cells[i*n:(i+1)*n], line) {
-				at = i
-			}
-		}
-		if at < 0 {
-			at = numRows
-			numRows++
-			t.Cells = append(t.Cells, line...)
-			byHash[h] = append(byHash[h], at)
+		h := maphash.Bytes(w.seed, raw)
+		if same := slices.IndexFunc(w.lines[h], func(i int) bool { return slices.Equal(cells[i*n:(i+1)*n], cells[at*n:]) }); same >= 0 {
+			cells = cells[:at*n]
+			at = w.lines[h][same]
+		} else {
+			w.lines[h] = append(w.lines[h], at)
 		}
 		t.Rows[r.key] = at
 	}
-	t.Cells = slices.Clip(t.Cells)
+	w.cells = cells
+	t.Cells = slices.Clone(cells)
 }
 
 // unknown is the decision for an in-cluster address that no object explains (S3).

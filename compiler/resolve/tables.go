@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"runtime"
 	"slices"
@@ -106,10 +107,14 @@ type worker struct {
 	sig   []uint64 // a key for each identity, stride words each
 	mark  []bool
 	dirty []int32
+	seen  map[uint64]bool
+	lines map[uint64][]int
+	cells []uint16
 }
 
 func newWorker(peers int) *worker {
-	return &worker{seed: maphash.MakeSeed(), sig: make([]uint64, peers), mark: make([]bool, peers)}
+	return &worker{seed: maphash.MakeSeed(), sig: make([]uint64, peers), mark: make([]bool, peers), seen: map[uint64]bool{},
+		lines: map[uint64][]int{}}
 }
 
 // keys returns the row keys that the identities have in a table with these sets, in order. It visits the smaller
@@ -127,82 +132,77 @@ func (w *worker) keys(c *compiler, sets []int32) []string {
 	base := make([]uint64, stride)
 	touched := w.dirty[:0]
 	for i, s := range sets {
-		in := bitset(c.plan.PeerSets[s].Bits)
-		members, inverted := smaller(in, c.index.all, peers)
-		if inverted {
-			base[i>>6] |= 1 << (i & 63)
+		word, bit := i>>6, uint64(1)<<(i&63)
+		p := &c.sets.parts[s]
+		if p.inverted {
+			base[word] |= bit
 		}
-		members.each(func(p int) {
-			if !w.mark[p] {
-				w.mark[p] = true
-				touched = append(touched, int32(p))
+		for _, k := range p.peers {
+			if !w.mark[k] {
+				w.mark[k] = true
+				touched = append(touched, k)
 			}
-			sig[p*stride+i>>6] |= 1 << (i & 63)
-		})
+			sig[int(k)*stride+word] |= bit
+		}
 	}
-	out := distinct(sig, base, touched, stride, peers-1 > len(touched), len(sets))
+	w.dirty = touched
+	k := keyWriter{base: base, bytes: (len(sets) + 7) / 8}
+	if peers-1 > len(touched) {
+		k.emit(nil)
+	}
+	if stride == 1 {
+		w.narrow(sig, touched, &k)
+	} else {
+		wide(sig, touched, stride, &k)
+	}
 	for _, p := range touched {
 		w.mark[p] = false
 		clear(sig[int(p)*stride : (int(p)+1)*stride])
 	}
-	w.dirty = touched
-	return out
+	slices.Sort(k.out)
+	return k.out
 }
 
-// smaller returns a set or, when that has fewer members, what is not in it (the unknown peer is in neither).
-func smaller(in, all bitset, peers int) (bitset, bool) {
-	n := 0
-	for _, w := range in {
-		n += popcount(w)
+// narrow emits each difference of one word once.
+func (w *worker) narrow(sig []uint64, touched []int32, k *keyWriter) {
+	clear(w.seen)
+	last := uint64(0) // a touched identity differs, so its difference is never 0
+	for _, p := range touched {
+		if d := sig[p]; d != last {
+			last = d
+			if !w.seen[d] {
+				w.seen[d] = true
+				k.emit(sig[p : p+1])
+			}
+		}
 	}
-	if 2*n <= peers {
-		return in, false
-	}
-	out := all.clone()
-	out.andNot(in)
-	return out, true
 }
 
-// distinct turns differences into keys.
-func distinct(sig, base []uint64, touched []int32, stride int, rest bool, bits int) []string {
+func wide(sig []uint64, touched []int32, stride int, k *keyWriter) {
 	seen := map[string]bool{}
-	buf := make([]byte, 0, stride*8)
-	var last []uint64
-	var out []string
-	emit := func(diff []uint64) {
-		buf = buf[:0]
-		for i := range base {
-			v := base[i]
-			if diff != nil {
-				v ^= diff[i]
-			}
-			for range 8 {
-				buf, v = append(buf, byte(v)), v>>8
-			}
-		}
-		k := buf[:(bits+7)/8]
-		if !seen[string(k)] {
-			s := string(k)
-			seen[s] = true
-			out = append(out, s)
-		}
-	}
-	if rest {
-		emit(nil)
-	}
-	recent := map[uint64]bool{}
 	for _, p := range touched {
 		d := sig[int(p)*stride : (int(p)+1)*stride]
-		if stride == 1 {
-			if last != nil && last[0] == d[0] || recent[d[0]] {
-				last = d
-				continue
-			}
-			recent[d[0]] = true
+		if key := wordsKey(d); !seen[key] {
+			seen[key] = true
+			k.emit(d)
 		}
-		last = d
-		emit(d)
 	}
-	slices.Sort(out)
-	return out
+}
+
+// keyWriter turns differences into keys.
+type keyWriter struct {
+	base  []uint64
+	bytes int
+	out   []string
+}
+
+func (k *keyWriter) emit(diff []uint64) {
+	buf := make([]byte, 0, len(k.base)*8)
+	for i, v := range k.base {
+		if diff != nil {
+			v ^= diff[i]
+		}
+		buf = binary.LittleEndian.AppendUint64(buf, v)
+	}
+	k.out = append(k.out, string(buf[:k.bytes]))
 }
