@@ -303,7 +303,7 @@ func TestReadFindings(t *testing.T) {
 			"apiVersion: v1\nkind: Namespace\nmetadata: {name: nn, labels: {k8s.ovn.org/primary-user-defined-network: \"\"}}\n", false,
 			[]string{"in.yaml:6:5: error WEIR5003: Pod p attaches to further networks (k8s.v1.cni.cncf.io/networks), which Weir does not understand",
 				"in.yaml:11:44: error WEIR5003: Deployment d attaches to further networks (k8s.v1.cni.cncf.io/networks), which Weir does not understand",
-				"in.yaml:15:32: error WEIR5003: Namespace nn has a network of its own (k8s.ovn.org/primary-user-defined-network), which Weir does not understand"}, Counts{}},
+				"in.yaml:15:31: error WEIR5003: Namespace nn has a network of its own (k8s.ovn.org/primary-user-defined-network), which Weir does not understand"}, Counts{}},
 		{"bad addresses and fields", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {hostNetwrok: true}\nstatus: {podIP: 10.0.0}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: q}\nspec: []\n", false,
 			[]string{"in.yaml:4:8: warning WEIR1035: unknown field \"hostNetwrok\"", "in.yaml:10:7: error WEIR1034: spec must be a mapping, not a array",
 				"in.yaml:5:17: error WEIR1036: \"10.0.0\" is no address"}, Counts{}},
