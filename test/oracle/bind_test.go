@@ -1,0 +1,358 @@
+package oracle
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/compiler/resolve"
+)
+
+// compiled is a world and its plan.
+type compiled struct {
+	*world
+	plan  *plan.Plan
+	found diag.List
+	nodes map[string]*plan.Node
+	// later holds the same world at the moments at which something ends.
+	later map[int64]*world
+}
+
+func compile(w *world) *compiled {
+	c := &compiled{world: w, nodes: map[string]*plan.Node{}, later: map[int64]*world{}}
+	c.plan, c.found = resolve.Compile(resolve.Input{Policies: w.policies, Inventory: &w.inv, Config: w.config, Now: w.now, Workers: 1})
+	for i := range c.plan.Nodes {
+		c.nodes[c.plan.Nodes[i].Name] = &c.plan.Nodes[i]
+	}
+	return c
+}
+
+// ends resolves an end to the plan's: several where a pod may get different addresses (S4).
+func (c *compiled) ends(e, other end, key plan.PortKey) ([]plan.End, error) {
+	switch e.place {
+	case inPod:
+		p := &c.inv.Pods[e.pod]
+		at, ep := c.endpoint(p.Namespace, p.Name)
+		if ep == nil {
+			return nil, fmt.Errorf("the plan has no endpoint %s/%s", p.Namespace, p.Name)
+		}
+		if !e.addr.IsValid() {
+			var out []plan.End
+			for _, peer := range ep.Peers {
+				out = append(out, plan.End{Peer: peer, Endpoint: at, Frontend: plan.None})
+			}
+			return out, nil
+		}
+		for i, a := range ep.Addrs {
+			if a == e.addr {
+				return []plan.End{{Peer: ep.Peers[i], Endpoint: at, Frontend: plan.None}}, nil
+			}
+		}
+		return nil, fmt.Errorf("endpoint %s/%s does not have %s", p.Namespace, p.Name, e.addr)
+	case atAddress:
+		return c.endAt(e.addr, key), nil
+	default:
+		n := c.nodes[c.inv.Nodes[e.node].Name]
+		for i, a := range n.Addrs {
+			if a != e.addr {
+				continue
+			}
+			switch {
+			case e.place == translated:
+				return []plan.End{plan.NewEnd(n.Translated[i])}, nil
+			case other.place == inPod && c.inv.Pods[other.pod].Node == n.Name:
+				return []plan.End{plan.NewEnd(n.Own[i])}, nil
+			default:
+				return []plan.End{plan.NewEnd(n.Host[i])}, nil
+			}
+		}
+		return nil, fmt.Errorf("node %s does not have %s", n.Name, e.addr)
+	}
+}
+
+func (c *compiled) endAt(a netip.Addr, key plan.PortKey) []plan.End {
+	if f, isService := c.plan.FrontendAt(a, key); isService {
+		return []plan.End{{Peer: 0, Endpoint: plan.None, Frontend: f}}
+	}
+	out := plan.NewEnd(c.plan.Addresses.Lookup(a))
+	for i := range c.plan.Endpoints {
+		for _, b := range c.plan.Endpoints[i].Addrs {
+			if a == b && !c.plan.Endpoints[i].HostNetwork {
+				out.Endpoint = int32(i)
+			}
+		}
+	}
+	return []plan.End{out}
+}
+
+func (c *compiled) endpoint(namespace, name string) (int32, *plan.Endpoint) {
+	for i := range c.plan.Endpoints {
+		if e := &c.plan.Endpoints[i]; e.Namespace == namespace && e.Name == name {
+			return int32(i), e
+		}
+	}
+	return plan.None, nil
+}
+
+// places are the flows that a flow may turn out to be: more than one where a declared pod may get different addresses.
+func (w *world) places(f flow) []flow {
+	var out []flow
+	for _, s := range w.candidates(f.src) {
+		for _, d := range w.candidates(f.dst) {
+			g := f
+			g.src.addr, g.dst.addr = s, d
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+func (w *world) candidates(e end) []netip.Addr {
+	if e.place == inPod && !e.addr.IsValid() {
+		return w.addresses(&w.inv.Pods[e.pod])
+	}
+	return []netip.Addr{e.addr}
+}
+
+// check compares the plan's answers on a flow with the evaluator's, and returns these. Where a declared pod may get
+// different addresses, each answer of one must be an answer of the other.
+func (c *compiled) check(f flow) ([]verdict, error) {
+	key := plan.Key(f.space, f.number)
+	srcs, err := c.ends(f.src, f.dst, key)
+	if err != nil {
+		return nil, err
+	}
+	dsts, err := c.ends(f.dst, end{place: atAddress}, key)
+	if err != nil {
+		return nil, err
+	}
+	var want []verdict
+	for _, g := range c.places(f) {
+		want = append(want, c.decide(g))
+	}
+	met := make([]bool, len(want))
+	for _, s := range srcs {
+		for _, d := range dsts {
+			got := c.plan.Decide(plan.Flow{Src: s, Dst: d, Port: key})
+			var firstErr error
+			found := false
+			for i := range want {
+				err := c.compare(f, s, d, &got, &want[i])
+				if err == nil {
+					found, met[i] = true, true
+				} else if firstErr == nil {
+					firstErr = err
+				}
+			}
+			if !found {
+				return want, firstErr
+			}
+		}
+	}
+	for i := range met {
+		if !met[i] {
+			return want, fmt.Errorf("no identity of the declared pod answers %s", c.tell(want[i].egress.enforced, want[i].ingress.enforced))
+		}
+	}
+	return want, c.checkEnds(f, srcs[0], dsts[0], key)
+}
+
+// compare compares one answer: verdict, the side that decided, what is asked of the connection, and each side.
+func (c *compiled) compare(f flow, src, dst plan.End, got *plan.Answer, want *verdict) error {
+	if got.Verdict != want.verdict {
+		return fmt.Errorf("verdict: plan %s (%s), semantics %s (%s)", got.Verdict, c.tellPlan(got), want.verdict, c.tell(want.egress.enforced, want.ingress.enforced))
+	}
+	if got.By != want.by {
+		return fmt.Errorf("deciding side: plan %s, semantics %s", got.By, want.by)
+	}
+	if got.Verdict != plan.Deny && got.Auth != want.auth {
+		return fmt.Errorf("authentication: plan %s, semantics %s", got.Auth, want.auth)
+	}
+	if got.Verdict == plan.Redirect && dst.Frontend < 0 && c.plan.Peers[dst.Peer].Waypoint < 0 {
+		return fmt.Errorf("redirected, but the plan has no waypoint for the destination (S25)")
+	}
+	for d, side := range map[ir.Direction]struct {
+		got  *plan.Decision
+		want *judgement
+	}{ir.Egress: {&got.Egress, &want.egress}, ir.Ingress: {&got.Ingress, &want.ingress}} {
+		if err := c.compareSide(side.got, side.want, f.request); err != nil {
+			return fmt.Errorf("%s: %w", d, err)
+		}
+	}
+	return nil
+}
+
+func (c *compiled) compareSide(got *plan.Decision, want *judgement, r *request) error {
+	for _, chain := range []struct {
+		name          string
+		got           *plan.Outcome
+		want, request *outcome
+	}{{"enforced", &got.Outcome, &want.enforced, &want.requestEnforced}, {"audit", &got.Audit, &want.audit, &want.requestAudit}} {
+		if err := c.compareOutcome(chain.got, chain.want); err != nil {
+			return fmt.Errorf("%s: %w", chain.name, err)
+		}
+		if chain.got.Verdict != plan.Redirect {
+			continue
+		}
+		if err := c.compareList(chain.got, chain.want); err != nil {
+			return fmt.Errorf("%s: %w", chain.name, err)
+		}
+		if err := c.compareRequest(chain.got, chain.request, r); err != nil {
+			return fmt.Errorf("%s: request: %w", chain.name, err)
+		}
+	}
+	return nil
+}
+
+func (c *compiled) compareOutcome(got *plan.Outcome, want *outcome) error {
+	switch {
+	case got.Verdict != want.verdict:
+		return fmt.Errorf("plan %s, semantics %s", c.tellOutcome(got), c.tellWant(want))
+	case got.Verdict == plan.Redirect:
+		if got.Auth != want.auth {
+			return fmt.Errorf("redirect: authentication: plan %s, semantics %s", got.Auth, want.auth)
+		}
+		for _, r := range want.layer7 {
+			if c.rule(got.Rule) == r {
+				return nil
+			}
+		}
+		for _, x := range want.cases {
+			if c.rule(got.Rule) == x.rule {
+				return nil
+			}
+		}
+		return fmt.Errorf("redirect by a rule that cannot decide: plan %s", c.tellOutcome(got))
+	case got.Reason != want.reason, want.reason != plan.ByNoWaypoint && c.rule(got.Rule) != want.rule, c.policy(got.Policy) != want.policy,
+		got.Verdict == plan.Allow && got.Auth != want.auth:
+		return fmt.Errorf("plan %s, semantics %s", c.tellOutcome(got), c.tellWant(want))
+	}
+	return nil
+}
+
+// compareList compares the first-match list of a redirect with the cases, for every combination of conditions (S22).
+func (c *compiled) compareList(got *plan.Outcome, want *outcome) error {
+	if got.List < 0 {
+		return fmt.Errorf("redirect without a list")
+	}
+	for n := range want.cases {
+		entry := c.firstEntry(got.List, func(alternatives []ir.HTTPMatch) bool {
+			for i, r := range want.layer7 {
+				if &r.HTTP[0] == &alternatives[0] {
+					return n&(1<<i) != 0
+				}
+			}
+			return false
+		})
+		if entry == nil {
+			return fmt.Errorf("a list without an answer for case %d", n)
+		}
+		if err := c.compareOutcome(&entry.Outcome, &want.cases[n]); err != nil {
+			return fmt.Errorf("list, case %d: %w", n, err)
+		}
+	}
+	return nil
+}
+
+// compareRequest compares the list's answer on one request.
+func (c *compiled) compareRequest(got *plan.Outcome, want *outcome, r *request) error {
+	if r == nil || r.refused() {
+		if want.verdict != plan.Deny {
+			return fmt.Errorf("what can't be evaluated is not refused") // S23
+		}
+		return nil
+	}
+	entry := c.firstEntry(got.List, r.matchesAny)
+	if entry == nil {
+		return fmt.Errorf("a list without an answer")
+	}
+	return c.compareOutcome(&entry.Outcome, want)
+}
+
+func (c *compiled) firstEntry(list plan.ListIndex, holds func([]ir.HTTPMatch) bool) *plan.Entry {
+	entries := c.plan.Lists[list].Entries
+	for i := range entries {
+		all := true
+		for _, alternatives := range entries[i].Conds {
+			all = all && holds(alternatives)
+		}
+		if all {
+			return &entries[i]
+		}
+	}
+	return nil
+}
+
+func (c *compiled) rule(i plan.RuleIndex) *ir.Rule {
+	if i < 0 {
+		return nil
+	}
+	return c.plan.Rules[i].Source
+}
+
+// policy finds the source object that the plan names.
+func (c *compiled) policy(i plan.PolicyIndex) *ir.Policy {
+	if i < 0 {
+		return nil
+	}
+	for j := range c.policies {
+		if c.policies[j].Object() == c.plan.Policies[i].Object {
+			return &c.policies[j]
+		}
+	}
+	return nil
+}
+
+// checkEnds follows the ends of allows (S28): before a decision's end the evaluator says what the decision says, and
+// from it on what takes its place.
+func (c *compiled) checkEnds(f flow, src, dst plan.End, key plan.PortKey) error {
+	if !f.src.isKnown() || !f.dst.isKnown() || dst.Frontend >= 0 {
+		return nil
+	}
+	got := c.plan.Decide(plan.Flow{Src: src, Dst: dst, Port: key})
+	for d, decision := range map[ir.Direction]plan.Decision{ir.Egress: got.Egress, ir.Ingress: got.Ingress} {
+		for at := &decision; ; at = &c.plan.Decisions[at.Then] {
+			end := at.NotAfter
+			if end == 0 {
+				end = 1 << 40 // for good
+			}
+			moments := []int64{end - 1}
+			if at.NotAfter != 0 {
+				moments = append(moments, end)
+			}
+			for _, t := range moments {
+				now := at
+				if t == at.NotAfter {
+					now = &c.plan.Decisions[at.Then]
+				}
+				v := c.at(t).decide(f)
+				want := &v.egress
+				if d == ir.Ingress {
+					want = &v.ingress
+				}
+				if err := c.compareSide(now, want, f.request); err != nil {
+					return fmt.Errorf("%s, %d s later: %w", d, t-c.now.Unix(), err)
+				}
+			}
+			if at.NotAfter == 0 {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func (e end) isKnown() bool { return e.place != inPod || e.addr.IsValid() }
+
+// at is the world at another moment.
+func (c *compiled) at(unix int64) *world {
+	if w, ok := c.later[unix]; ok {
+		return w
+	}
+	w := *c.world
+	w.now = timeOf(unix)
+	c.later[unix] = &w
+	return &w
+}

@@ -1,0 +1,172 @@
+package oracle
+
+import (
+	"net/netip"
+
+	"github.com/weir-mesh/weir/compiler/ir"
+)
+
+// flow makes a flow of the world, near the borders that its rules draw more often than elsewhere.
+func (g *gen) flow() flow {
+	var f flow
+	v4 := !g.one(3)
+	f.dst = g.end(v4, true)
+	f.src = g.end(v4, false)
+	if g.one(3) && len(g.w.inv.Services) > 0 {
+		if a := familyOf(pick(g, g.w.inv.Services...).ClusterIPs, v4); a.IsValid() {
+			f.dst = end{place: atAddress, addr: a}
+		}
+	}
+	if f.src.place == translated { // S5: with the address of the destination's own node
+		f.dst = g.pod(v4)
+		f.src = end{place: atAddress, addr: g.address(v4)}
+		if f.dst.place == inPod {
+			if n := g.w.nodeOf(f.dst.pod); n >= 0 {
+				f.src = end{place: translated, node: n, addr: familyOf(g.w.inv.Nodes[n].Addrs, v4)}
+			}
+		}
+	}
+	f.space, f.number = g.spaceAndNumber(v4)
+	if f.space == ir.TCP && !g.one(8) {
+		f.request = g.request()
+	}
+	return f
+}
+
+func familyOf(addrs []netip.Addr, v4 bool) netip.Addr {
+	for _, a := range addrs {
+		if a.Is4() == v4 {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// nodeOf is the place of a pod's node, or -1.
+func (w *world) nodeOf(pod int) int {
+	for i := range w.inv.Nodes {
+		if w.inv.Nodes[i].Name == w.inv.Pods[pod].Node {
+			return i
+		}
+	}
+	return -1
+}
+
+// end makes an end of a flow, most often a pod.
+func (g *gen) end(v4, isDestination bool) end {
+	switch g.IntN(8) {
+	case 0:
+		n := g.IntN(len(g.w.inv.Nodes))
+		return end{place: onNode, node: n, addr: familyOf(g.w.inv.Nodes[n].Addrs, v4)}
+	case 1:
+		return end{place: atAddress, addr: g.address(v4)}
+	case 2:
+		if !isDestination {
+			return end{place: translated}
+		}
+	}
+	return g.pod(v4)
+}
+
+// pod is a pod with an address of the family, or a declared one without any; hostNetwork pods are met as nodes.
+func (g *gen) pod(v4 bool) end {
+	for range 10 {
+		i := g.IntN(len(g.w.inv.Pods))
+		p := &g.w.inv.Pods[i]
+		a := familyOf(p.Addrs, v4)
+		switch {
+		case p.HostNetwork:
+			n := g.w.nodeOf(i)
+			return end{place: onNode, node: n, addr: familyOf(g.w.inv.Nodes[n].Addrs, v4)}
+		case a.IsValid() || len(p.Addrs) == 0:
+			return end{place: inPod, pod: i, addr: a}
+		}
+	}
+	return end{place: atAddress, addr: g.address(v4)}
+}
+
+// address is one that a rule's block, a range or an object draws a border at.
+func (g *gen) address(v4 bool) netip.Addr {
+	candidates := []netip.Addr{netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("2001:db8:ffff::1"), netip.MustParseAddr("10.1.0.99"),
+		address(podRange6, 99), address(serviceRange4, 77), address(serviceRange6, 77)}
+	for _, p := range g.w.policies {
+		for _, r := range p.Rules {
+			for _, peer := range r.Peers {
+				if peer.CIDR == nil {
+					continue
+				}
+				candidates = append(candidates, edges(peer.CIDR.Prefix)...)
+				for _, e := range peer.CIDR.Except {
+					candidates = append(candidates, edges(e)...)
+				}
+			}
+		}
+	}
+	for _, p := range []netip.Prefix{nodeRange4, nodeRange6, podRange4, podRange6, serviceRange4, serviceRange6} {
+		candidates = append(candidates, edges(p)...)
+	}
+	candidates = append(candidates, g.w.inv.APIServers...)
+	for i := range g.w.inv.Pods {
+		candidates = append(candidates, g.w.inv.Pods[i].Addrs...)
+	}
+	for {
+		if a := pick(g, candidates...); a.IsValid() && a.Is4() == v4 && !a.IsMulticast() && !a.IsUnspecified() {
+			return a
+		}
+	}
+}
+
+// spaceAndNumber is at or next to a number that a rule, a named port or a service names.
+func (g *gen) spaceAndNumber(v4 bool) (ir.Space, uint16) {
+	type point struct {
+		space  ir.Space
+		number uint16
+	}
+	points := []point{{ir.TCP, 80}, {ir.TCP, 80}, {ir.TCP, 8080}, {ir.TCP, 8081}, {ir.UDP, 53}, {ir.TCP, 0}, {ir.TCP, 65535}, {ir.SCTP, 7},
+		{ir.OtherProtocol, 47}, {ir.OtherProtocol, 255}, {ir.ICMPv4, 8 << 8}, {ir.ICMPv6, 128 << 8}, {ir.UDP, uint16(g.IntN(65536))}}
+	for _, p := range g.w.policies {
+		for _, r := range p.Rules {
+			for _, port := range r.Ports {
+				if port.Name == "" {
+					points = append(points, point{port.Space, port.First}, point{port.Space, port.First - 1}, point{port.Space, port.Last}, point{port.Space, port.Last + 1})
+				}
+			}
+		}
+	}
+	for _, s := range g.w.inv.Services {
+		for _, p := range s.Ports {
+			points = append(points, point{p.Space, p.Port}, point{p.Space, p.Port})
+		}
+	}
+	for _, p := range g.w.inv.Pods {
+		for _, n := range p.Ports {
+			points = append(points, point{n.Space, n.Number})
+		}
+	}
+	p := pick(g, points...)
+	switch { // ICMP belongs to a family
+	case p.space == ir.ICMPv6 && v4:
+		p.space = ir.ICMPv4
+	case p.space == ir.ICMPv4 && !v4:
+		p.space = ir.ICMPv6
+	}
+	return p.space, p.number
+}
+
+// request makes a request of which rules can say something; nil is what is not HTTP.
+func (g *gen) request() *request {
+	if g.one(12) {
+		return nil
+	}
+	r := &request{method: pick(g, "GET", "POST", "DELETE", "get"), host: pick(g, "shop.example.com", "SHOP.example.com:80", "example.com", "x.y.example.org", "")}
+	r.path = pick(g, "/", "/a", "/a/b", "/ab", "/a/", "//a", "/x/../a", "/./a/b", "/%61/b", "/a%2fb", "/a%5Cb", `/a\b`, "/a#b", "/b/c", "/a/../../..", "/%zz", "a", "/a//b",
+		"/shop.Cart/Add", "/shop.Cart/Remove", "/shop.Cart/Add/more", "/A", "/%2e%2e/a")
+	r.query = pick(g, "", "", "v=red", "v=blue&v=red", "v=re", "w=red")
+	if g.one(2) {
+		r.headers = map[string][]string{"x-team": pick(g, []string{"red"}, []string{"blue", "red"}, []string{"blue,red"}, []string{"green"}, []string{""})}
+	}
+	if g.one(2) {
+		r.claims = map[string]map[string]string{pick(g, "idp", "other"): {"role": pick(g, "red", "blue", "reader")}}
+	}
+	return r
+}
