@@ -86,5 +86,10 @@ func Generate(root string) (map[string][]byte, error) {
 			files[name] = src
 		}
 	}
+	fields, err := fieldTable(l)
+	if err != nil {
+		return nil, err
+	}
+	files["schemas/fields_gen.go"] = fields
 	return files, nil
 }

@@ -2,6 +2,8 @@
 // dialect that v1alpha1/bundle.cue describes, and refuses what it does not know.
 package language
 
+import "strings"
+
 // Language is what the definitions say, in the order of the files' names and of the text.
 type Language struct {
 	Defs []*Def
@@ -32,8 +34,17 @@ type Def struct {
 	CRD *CRD
 }
 
-// CRD is what @crd says about a kind.
-type CRD struct{ Scope, Plural, Short string }
+// CRD is what @crd and @column say about a kind: Bundle is its field in a bundle.
+type CRD struct {
+	Scope, Bundle, Short string
+	Columns              []Column
+}
+
+// Plural is the resource's name.
+func (c *CRD) Plural() string { return strings.ToLower(c.Bundle) }
+
+// Column is a column of kubectl get.
+type Column struct{ Name, Type, Path string }
 
 // Struct is a closed structure.
 type Struct struct {
@@ -55,7 +66,7 @@ type Field struct {
 // Guard is a rule across fields: the message of what it refuses, and the CEL rule that says the same.
 type Guard struct {
 	Message, CEL string
-	// Path is set for a guard about metadata, which CEL can't see as the CRD's own schema.
+	// Metadata is set for a guard about metadata, which CEL can't see as the CRD's own schema.
 	Metadata bool
 }
 

@@ -65,22 +65,24 @@ func (l *Language) definition(f *ast.Field, file string) error {
 	if err != nil {
 		return err
 	}
-	if _, internal := attrs["internal"]; internal || plain == "Bundle" {
+	if slices.ContainsFunc(attrs, func(a attribute) bool { return a.name == "internal" }) || plain == "Bundle" {
 		return nil
 	}
 	if d.Doc == "" || !strings.HasPrefix(d.Doc, plain) {
 		return fmt.Errorf("%s needs a doc comment that begins with %q", name, plain)
 	}
-	if a, ok := attrs["crd"]; ok {
-		d.CRD = &CRD{Scope: a["scope"], Plural: a["plural"], Short: a["short"]}
-	}
 	expr, alias := unalias(f.Value)
 	if s, ok := expr.(*ast.StructLit); ok && !isMap(s) {
 		d.Struct, err = parseStruct(s, alias)
+		if err == nil {
+			d.CRD, err = parseCRD(s)
+		}
 	} else {
 		d.Type, err = parseType(expr)
-		if a, ok := attrs["cel"]; ok && err == nil {
-			d.Type.CEL = a[""]
+		for _, a := range attrs {
+			if a.name == "cel" && err == nil {
+				d.Type.CEL = a.args[""]
+			}
 		}
 	}
 	if err != nil {
@@ -132,27 +134,57 @@ func doc(n ast.Node) string {
 	return strings.Join(lines, "\n")
 }
 
-// attributes returns each attribute's arguments by key; an argument without a key has the key "".
-func attributes(list []*ast.Attribute) (map[string]map[string]string, error) {
-	out := map[string]map[string]string{}
+// attribute is @name(key="value", ...); an argument without a key has the key "".
+type attribute struct {
+	name string
+	args map[string]string
+}
+
+func attributes(list []*ast.Attribute) ([]attribute, error) {
+	var out []attribute
 	for _, a := range list {
-		key, body := a.Split()
+		name, body := a.Split()
 		args := map[string]string{}
 		for body != "" {
-			var k, v string
+			key := ""
 			if i := strings.IndexAny(body, `="`); i >= 0 && body[i] == '=' {
-				k, body = strings.TrimSpace(body[:i]), body[i+1:]
+				key, body = strings.TrimSpace(body[:i]), body[i+1:]
 			}
-			end := strings.Index(body[1:], `"`) + 2
-			if body[0] != '"' || end < 2 {
-				return nil, fmt.Errorf("@%s: arguments are quoted strings", key)
+			quoted, rest, ok := strings.Cut(strings.TrimPrefix(body, `"`), `"`)
+			if !ok || body[0] != '"' {
+				return nil, fmt.Errorf("@%s: arguments are quoted strings", name)
 			}
-			v, body = body[1:end-1], strings.TrimLeft(body[end:], ", ")
-			args[k] = v
+			args[key], body = quoted, strings.TrimLeft(rest, ", ")
 		}
-		out[key] = args
+		out = append(out, attribute{name, args})
 	}
 	return out, nil
+}
+
+// parseCRD reads a kind's @crd and @column, nil if it has none.
+func parseCRD(s *ast.StructLit) (*CRD, error) {
+	var list []*ast.Attribute
+	for _, e := range s.Elts {
+		if a, ok := e.(*ast.Attribute); ok {
+			list = append(list, a)
+		}
+	}
+	attrs, err := attributes(list)
+	if err != nil {
+		return nil, err
+	}
+	var crd *CRD
+	for _, a := range attrs {
+		switch {
+		case a.name == "crd":
+			crd = &CRD{Scope: a.args["scope"], Bundle: a.args["bundle"], Short: a.args["short"]}
+		case a.name == "column" && crd != nil:
+			crd.Columns = append(crd.Columns, Column{a.args["name"], a.args["type"], a.args["path"]})
+		default:
+			return nil, fmt.Errorf("@%s has no place here", a.name)
+		}
+	}
+	return crd, nil
 }
 
 func parseStruct(s *ast.StructLit, alias string) (*Struct, error) {
@@ -160,6 +192,7 @@ func parseStruct(s *ast.StructLit, alias string) (*Struct, error) {
 	for _, e := range s.Elts {
 		var err error
 		switch e := e.(type) {
+		case *ast.Attribute:
 		case *ast.Field:
 			err = out.field(e)
 		case *ast.EmbedDecl:

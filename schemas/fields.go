@@ -1,0 +1,61 @@
+package schemas
+
+import "strings"
+
+// Kind is a kind of the API.
+type Kind struct {
+	// Name is the kind, Plural its resource, Bundle its field in a bundle.
+	Name, Plural, Bundle string
+	Namespaced           bool
+}
+
+// Kinds returns the kinds of the API.
+func Kinds() []Kind { return kinds() }
+
+// field is a field's name and the shape of its value: "[]" for a list and "{}" for a map, then the shape of what is in
+// it; a structure's name; or nothing for a scalar.
+type field struct{ name, shape string }
+
+// Fields returns the names of the fields that a structure may have, in the language's order. The structure is what
+// lies at path, such as spec, ingress, 0, from, 1, inside a value of the definition, such as MeshPolicy or Test. It
+// returns false where there is no structure: at a scalar, a list, a map with keys of the user's own, or nowhere.
+func Fields(def string, path ...string) ([]string, bool) {
+	shape, ok := at(def, path)
+	if !ok {
+		return nil, false
+	}
+	var names []string
+	for _, f := range definition(shape) {
+		names = append(names, f.name)
+	}
+	return names, names != nil
+}
+
+// at returns the shape of what lies at path inside a value of a shape.
+func at(shape string, path []string) (string, bool) {
+	for _, name := range path {
+		if elem, ok := strings.CutPrefix(shape, "[]"); ok {
+			shape = elem
+			continue
+		}
+		if elem, ok := strings.CutPrefix(shape, "{}"); ok {
+			shape = elem
+			continue
+		}
+		next, ok := lookup(shape, name)
+		if !ok {
+			return "", false
+		}
+		shape = next
+	}
+	return shape, true
+}
+
+func lookup(def, name string) (string, bool) {
+	for _, f := range definition(def) {
+		if f.name == name {
+			return f.shape, true
+		}
+	}
+	return "", false
+}
