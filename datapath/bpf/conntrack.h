@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/*
+ * Connection tracking. One entry, keyed (local, remote), serves both directions and remembers who opened. It lets
+ * replies through and nothing else: a packet of the original direction is decided again each time, and a reply is judged
+ * by the original's tuple once per generation (S29). A lost entry therefore never opens anything.
+ */
+#ifndef WEIR_CONNTRACK_H
+#define WEIR_CONNTRACK_H
+
+#include "maps.h"
+#include "parse.h"
+
+/* Idle seconds after which an entry is no longer believed. TCP's is above the two hours of keep-alive (RFC 5382). */
+#define IDLE_TCP (3 * 3600)
+#define IDLE_CLOSED 60
+#define IDLE_SCTP 3600
+#define IDLE_OTHER 180
+#define IDLE_ICMP 30
+#define IDLE_FRAGMENT 60
+
+static __always_inline __u32 seconds(void)
+{
+	return bpf_ktime_get_coarse_ns() / 1000000000ULL;
+}
+
+static __always_inline void *ct_share(__u32 slot)
+{
+	return bpf_map_lookup_elem(&conntrack, &slot);
+}
+
+static __always_inline int ct_fresh(const struct weir_ct *c, const struct weir_ct_key *k, __u32 now)
+{
+	__u32 idle = k->kind == KIND_FRAGMENT				? IDLE_FRAGMENT
+		     : c->flags & CT_CLOSED				? IDLE_CLOSED
+		     : k->proto == IP_TCP				? IDLE_TCP
+		     : k->proto == IP_SCTP				? IDLE_SCTP
+		     : k->proto == IP_ICMP || k->proto == IP_ICMPV6	? IDLE_ICMP
+									: IDLE_OTHER;
+	return now - c->seen <= idle;
+}
+
+/* The key of a packet's flow. An echo's id stands on the asker's side, so that both sides may use the same one. */
+static __always_inline void ct_key(struct weir_ct_key *k, const struct packet *p, __u8 from_pod)
+{
+	memset(k, 0, sizeof(*k));
+	memcpy(k->local, from_pod ? p->src : p->dst, sizeof(k->local));
+	memcpy(k->remote, from_pod ? p->dst : p->src, sizeof(k->remote));
+	k->proto = p->proto;
+	if (p->icmp) {
+		int asker_local = (p->icmp == ICMP_REQUEST) == (from_pod != 0);
+		if (asker_local)
+			k->lport = p->sport;
+		else
+			k->rport = p->sport;
+		return;
+	}
+	k->lport = from_pod ? p->sport : p->dport;
+	k->rport = from_pod ? p->dport : p->sport;
+}
+
+/* Whether a packet can belong to a tracked flow: everything but ICMP messages that are no question and no answer. */
+static __always_inline int ct_tracks(const struct packet *p)
+{
+	if (p->proto == (p->family == 4 ? IP_ICMP : IP_ICMPV6))
+		return p->icmp == ICMP_REQUEST || p->icmp == ICMP_REPLY;
+	return 1;
+}
+
+/* Whether a packet may be a reply: what opens a connection never is. */
+static __always_inline int ct_may_reply(const struct packet *p)
+{
+	return !p->opening && p->icmp != ICMP_REQUEST;
+}
+
+static __always_inline void ct_touch(struct weir_ct *c, const struct packet *p, int reply, __u32 now)
+{
+	if (c->seen != now)
+		c->seen = now;
+	if (!p->closing)
+		return;
+	__u8 flags = c->flags;
+	if (p->closing == 2)
+		flags |= CT_CLOSED;
+	else
+		flags |= reply ? CT_FIN_REPLY : CT_FIN_ORIGINAL;
+	if ((flags & (CT_FIN_REPLY | CT_FIN_ORIGINAL)) == (CT_FIN_REPLY | CT_FIN_ORIGINAL))
+		flags |= CT_CLOSED;
+	if (flags != c->flags)
+		c->flags = flags;
+}
+
+/* Fragments live in the endpoint's share too: by addresses and identification (RFC 791, RFC 8200). */
+static __always_inline void fragment_key(struct weir_ct_key *k, const struct packet *p, __u8 from_pod)
+{
+	memset(k, 0, sizeof(*k));
+	memcpy(k->local, from_pod ? p->src : p->dst, sizeof(k->local));
+	memcpy(k->remote, from_pod ? p->dst : p->src, sizeof(k->remote));
+	k->kind = KIND_FRAGMENT;
+	k->lport = p->fragment_id;
+	k->rport = p->fragment_id >> 16;
+	k->proto = p->family == 4 ? p->proto : 0;
+	k->pad = from_pod;
+}
+
+/* Records a first fragment, so that later ones are decided as it is. */
+static __always_inline int fragment_record(void *share, const struct packet *p, __u8 from_pod)
+{
+	struct weir_ct_key k;
+	fragment_key(&k, p, from_pod);
+	struct weir_ct c = {
+		.seen = seconds(),
+		.key = p->key,
+		.sport = p->sport,
+		.dport = p->dport,
+		.dir = p->proto,
+		.icmp = p->icmp,
+		.opening = p->opening,
+	};
+	return bpf_map_update_elem(share, &k, &c, BPF_ANY) ? DROP_CONNTRACK : PASSED;
+}
+
+/* Gives a later fragment the ports of its first. */
+static __always_inline int fragment_follow(void *share, struct packet *p, __u8 from_pod)
+{
+	struct weir_ct_key k;
+	fragment_key(&k, p, from_pod);
+	struct weir_ct *c = bpf_map_lookup_elem(share, &k);
+	if (!c || !ct_fresh(c, &k, seconds()))
+		return DROP_FRAGMENT;
+	p->key = c->key;
+	p->sport = c->sport;
+	p->dport = c->dport;
+	p->proto = c->dir;
+	p->icmp = c->icmp;
+	p->opening = c->opening;
+	return PASSED;
+}
+
+#endif
