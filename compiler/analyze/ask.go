@@ -1,0 +1,326 @@
+package analyze
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+)
+
+// Question is a flow between two names. Request is nil where only the connection is asked about.
+type Question struct {
+	From, To *Target
+	Port     Port
+	Request  *plan.Request
+}
+
+// Reply is the plan's answer to a question. It holds for every pair of ends that the names stand for.
+type Reply struct {
+	// Flow is one of the pairs; Answer is the plan's answer for it.
+	Flow   plan.Flow
+	Answer plan.Answer
+	// Egress and Ingress are what the sides say of the request, where there is one: a redirect is then decided. By is
+	// the side that decided.
+	Egress, Ingress plan.Outcome
+	Verdict         plan.Verdict
+	By              ir.Direction
+	// Status is what the client of a denied request gets; 0 where no request was denied.
+	Status int
+	// Auth is what is asked of an allowed connection; How says it in words (S20).
+	Auth plan.Auth
+	How  string
+	// Pairs is how many pairs of ends were looked at.
+	Pairs int
+	// flows are all of them.
+	flows []plan.Flow
+}
+
+// Side returns what the side that decided says.
+func (r *Reply) Side() *plan.Outcome {
+	if r.By == ir.Egress {
+		return &r.Egress
+	}
+	return &r.Ingress
+}
+
+// DifferError says that the pairs of ends behind two names get different answers.
+type DifferError struct {
+	// Address is true when only the pod's address, which is not known before a merge, makes the difference (S4).
+	Address bool
+	Text    string
+}
+
+func (e *DifferError) Error() string { return e.Text }
+
+// Ask answers a question. Where the ends behind the names get different answers, it fails with a DifferError.
+func (n *Names) Ask(q Question) (Reply, error) {
+	flows, err := n.Flows(q)
+	if err != nil {
+		return Reply{}, err
+	}
+	first := n.reply(flows[0], q.Request)
+	first.flows = flows
+	first.Pairs = len(flows)
+	for _, f := range flows[1:] {
+		r := n.reply(f, q.Request)
+		if r.Verdict != first.Verdict || r.Verdict != plan.Deny && r.Auth != first.Auth {
+			return Reply{}, n.differ(q, &first, &r)
+		}
+	}
+	first.How = n.authentication(q, &first)
+	return first, nil
+}
+
+// Flows returns the pairs of ends that a question is about; there is at least one.
+func (n *Names) Flows(q Question) ([]plan.Flow, error) {
+	if q.To.Entity == ir.OwnNode {
+		return nil, fmt.Errorf("own-node is only where a connection comes from (S5)")
+	}
+	to := q.To.ends
+	if len(to) == 0 {
+		var err error
+		if to, err = n.frontend(q.To, q.Port); err != nil {
+			return nil, err
+		}
+	}
+	var flows []plan.Flow
+	for _, s := range q.From.ends {
+		for _, d := range to {
+			f, ok := n.pair(q, s, d)
+			if !ok {
+				continue
+			}
+			if f.Port, ok = n.key(q.Port, d.Peer); !ok {
+				return nil, fmt.Errorf("%s has no container port named %q for %s that a rule names: write its number", q.To.Name, q.Port.Name, q.Port.Space)
+			}
+			if !slices.Contains(flows, f) {
+				flows = append(flows, f)
+			}
+		}
+	}
+	switch {
+	case len(q.From.ends) == 0:
+		return nil, fmt.Errorf("%s is a service: a connection comes from a workload", q.From.Name)
+	case len(flows) == 0:
+		return nil, fmt.Errorf("%s and %s have no address family in common", q.From.Name, q.To.Name)
+	}
+	return flows, nil
+}
+
+// frontend returns the ends of a service's port.
+func (n *Names) frontend(t *Target, p Port) ([]end, error) {
+	var have []string
+	var out []end
+	all := t.Frontends
+	if t.Kind == AddressTarget {
+		for i := range n.plan.Frontends {
+			if slices.Contains(n.plan.Frontends[i].Addrs, t.addr) {
+				all = append(all, int32(i))
+			}
+		}
+	}
+	for _, i := range all {
+		f := &n.plan.Frontends[i]
+		text := KeyText(f.Port)
+		if f.PortName != "" {
+			text += " (" + f.PortName + ")"
+		}
+		have = append(have, text)
+		if f.Port != plan.Key(p.Space, p.Number) && (p.Name == "" || p.Name != f.PortName || p.Space != f.Port.Space()) {
+			continue
+		}
+		if len(f.Addrs) == 0 || t.Kind == AddressTarget {
+			out = append(out, end{plan.End{Endpoint: plan.None, Frontend: i}, anyFamily})
+			continue
+		}
+		for _, a := range f.Addrs {
+			out = append(out, end{plan.End{Endpoint: plan.None, Frontend: i}, addrFamily(a)})
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("service %s has no port %s: it has %s", t.Name, p, orNothing(strings.Join(have, ", ")))
+	}
+	return out, nil
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// pair joins two ends, when a connection between them can exist.
+func (n *Names) pair(q Question, s, d end) (plan.Flow, bool) {
+	if s.family != anyFamily && d.family != anyFamily && s.family != d.family {
+		return plan.Flow{}, false
+	}
+	f := plan.Flow{Src: s.End, Dst: d.End}
+	if q.From.Kind == EntityTarget && n.plan.Peers[s.Peer].Kind != plan.PodPeer {
+		f.Src.Endpoint = plan.None
+	}
+	// A workload of several pods: the traffic between two of them leaves the pod (S6 is about one).
+	same := f.Src.Endpoint >= 0 && f.Src.Endpoint == f.Dst.Endpoint
+	switch {
+	case same && (q.To.pods > 1 || q.From.pods > 1):
+		f.Dst.Endpoint = plan.None
+	case d.Frontend >= 0 && f.Src.Endpoint >= 0 && n.plan.Endpoints[f.Src.Endpoint].Declared && n.plan.Endpoints[f.Src.Endpoint].Replicas > 1:
+		f.Src.Endpoint = plan.None
+	}
+	if q.From.Kind == AddressTarget {
+		f.Src.Peer = n.ownNode(q.From, s.Peer, d.Endpoint)
+	}
+	return f, true
+}
+
+// ownNode is the identity of a node's address as its own pods see it (S5).
+func (n *Names) ownNode(from *Target, peer plan.PeerIndex, to int32) plan.PeerIndex {
+	if to < 0 || n.plan.Peers[peer].Kind != plan.HostPeer {
+		return peer
+	}
+	for i := range n.plan.Nodes {
+		node := &n.plan.Nodes[i]
+		if j := slices.Index(node.Addrs, from.addr); j >= 0 && node.Name == n.plan.Endpoints[to].Node {
+			return node.Own[j]
+		}
+	}
+	return peer
+}
+
+// key returns the port key; a name is looked up on the destination.
+func (n *Names) key(p Port, dst plan.PeerIndex) (plan.PortKey, bool) {
+	if p.Name == "" {
+		return plan.Key(p.Space, p.Number), true
+	}
+	for _, np := range n.plan.Peers[dst].NamedPorts {
+		if np.Name == p.Name && np.Space == p.Space {
+			return plan.Key(np.Space, np.Number), true
+		}
+	}
+	return 0, false
+}
+
+// reply asks the plan about one pair of ends, and a redirect's lists about the request.
+func (n *Names) reply(f plan.Flow, req *plan.Request) Reply {
+	a := n.plan.Decide(f)
+	r := Reply{Flow: f, Answer: a, Egress: a.Egress.Outcome, Ingress: a.Ingress.Outcome, Verdict: a.Verdict, By: a.By, Auth: a.Auth}
+	if req != nil && a.Verdict == plan.Redirect {
+		ra := n.requests.Decide(&a, req)
+		r.Egress, r.Ingress, r.Verdict, r.By, r.Status = ra.Egress, ra.Ingress, ra.Verdict, ra.By, ra.Status
+		r.Auth = max(r.Egress.Auth, r.Ingress.Auth)
+	}
+	return r
+}
+
+// differ explains how two pairs of ends get different answers.
+func (n *Names) differ(q Question, a, b *Reply) error {
+	e := &DifferError{}
+	pod := func(f plan.Flow, end plan.End, t *Target) string {
+		if end.Endpoint >= 0 {
+			ep := &n.plan.Endpoints[end.Endpoint]
+			return ep.Namespace + "/" + ep.Name
+		}
+		return t.Name + " (" + n.peerText(end.Peer) + ")"
+	}
+	sameEnds := a.Flow.Src.Endpoint == b.Flow.Src.Endpoint && a.Flow.Dst.Endpoint == b.Flow.Dst.Endpoint
+	switch {
+	case sameEnds && (undecided(n.plan, a.Flow.Src) || undecided(n.plan, a.Flow.Dst)):
+		e.Address = true
+		e.Text = fmt.Sprintf("depends on the pod's address: %s or %s", word(a), word(b))
+	default:
+		e.Text = fmt.Sprintf("the pods differ: %s for %s → %s, %s for %s → %s",
+			word(a), pod(a.Flow, a.Flow.Src, q.From), pod(a.Flow, a.Flow.Dst, q.To),
+			word(b), pod(b.Flow, b.Flow.Src, q.From), pod(b.Flow, b.Flow.Dst, q.To))
+	}
+	return e
+}
+
+// undecided reports whether the end is a pod whose identity hangs on an address that it does not have yet (S4).
+func undecided(p *plan.Plan, e plan.End) bool {
+	return e.Endpoint >= 0 && len(p.Endpoints[e.Endpoint].Addrs) == 0 && len(p.Endpoints[e.Endpoint].Peers) > 1
+}
+
+func word(r *Reply) string {
+	if r.Verdict != plan.Deny && r.Auth == plan.AuthPlaintext {
+		return r.Verdict.String() + " in plaintext"
+	}
+	return r.Verdict.String()
+}
+
+// peerText says what an identity is where it is no pod with a name.
+func (n *Names) peerText(i plan.PeerIndex) string {
+	p := &n.plan.Peers[i]
+	switch p.Kind {
+	case plan.UnknownPeer:
+		return "an in-cluster address that no object explains"
+	case plan.PodPeer:
+		return p.Namespace + "/" + p.ServiceAccount
+	case plan.WorldPeer:
+		return p.Prefix.String()
+	case plan.HostPeer:
+		return "a node"
+	case plan.OwnHostPeer:
+		return "the pod's own node"
+	default:
+		return "a forwarded packet"
+	}
+}
+
+// authentication says in words how an allowed connection is authenticated (S18 to S20).
+func (n *Names) authentication(q Question, r *Reply) string {
+	switch {
+	case r.Verdict == plan.Deny:
+		return "none"
+	case r.Auth == plan.AuthPlaintext:
+		return "plaintext"
+	case r.Auth == plan.AuthNone:
+		return "none"
+	}
+	together, apart := false, false
+	from, to := n.nodes(q.From.Endpoints), n.nodes(n.behind(q.To, r))
+	for _, a := range from {
+		for _, b := range to {
+			together = together || a == b || a == ""
+			apart = apart || a != b || a == "" || b == ""
+		}
+	}
+	return attested(together, apart)
+}
+
+// attested words an authenticated connection: kernel-attested on one node, mTLS between nodes (S20).
+func attested(together, apart bool) string {
+	switch {
+	case together && !apart:
+		return "kernel-attested"
+	case apart && !together:
+		return "mTLS"
+	}
+	return "mTLS between nodes, kernel-attested on one"
+}
+
+// behind returns the pods that a target's connections end at.
+func (n *Names) behind(t *Target, r *Reply) []int32 {
+	if r.Flow.Dst.Frontend < 0 {
+		return t.Endpoints
+	}
+	var out []int32
+	for _, b := range n.plan.Frontends[r.Flow.Dst.Frontend].Backends {
+		if b.Endpoint >= 0 {
+			out = append(out, b.Endpoint)
+		}
+	}
+	return out
+}
+
+// nodes are the nodes of pods; "" is a pod that has none yet.
+func (n *Names) nodes(endpoints []int32) []string {
+	var out []string
+	for _, i := range endpoints {
+		if node := n.plan.Endpoints[i].Node; !slices.Contains(out, node) {
+			out = append(out, node)
+		}
+	}
+	return out
+}

@@ -1,0 +1,415 @@
+// Package analyze answers people's questions about a plan: who a name is, why a verdict is as it is, what reaches
+// what, which tests fail, and which rules do nothing. It reads the plan and never decides by itself. Section numbers
+// (S1 to S34) refer to docs/semantics.md.
+package analyze
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+)
+
+// TargetKind is what sort of thing a name stands for.
+type TargetKind uint8
+
+// The kinds of target.
+const (
+	WorkloadTarget TargetKind = iota
+	PodTarget
+	ServiceTarget
+	AddressTarget
+	SPIFFETarget
+	DNSTarget
+	EntityTarget
+)
+
+// Target is what a name stands for: the ends that a connection from or to it may have.
+type Target struct {
+	// Name is how it is printed: the shortest name that is not ambiguous.
+	Name string
+	Kind TargetKind
+	// Endpoints are the pods that the name stands for.
+	Endpoints []int32
+	// Frontends are the ports of a service.
+	Frontends []int32
+	// Entity is set for entities.
+	Entity ir.Entity
+	ends   []end
+	// pods counts running and wanted pods: with more than one, traffic inside the workload leaves a pod.
+	pods int
+	addr netip.Addr
+}
+
+// family is an address family; anyFamily fits both.
+type family uint8
+
+const (
+	anyFamily family = iota
+	v4
+	v6
+)
+
+type end struct {
+	plan.End
+	family family
+}
+
+// Names finds what names stand for in one plan. It is safe for concurrent use.
+type Names struct {
+	plan      *plan.Plan
+	requests  *plan.Requests
+	workloads map[string][]workload // by ns/name
+	pods      map[string]int32      // by ns/name
+	services  map[string][]int32    // frontends by ns/name
+	known     []string              // every name, for near misses
+	// declared is the family of pods that have no address yet, where the ranges tell.
+	declared family
+}
+
+// workload is one owner of pods.
+type workload struct {
+	kind      string
+	endpoints []int32
+}
+
+// NewNames reads the names of a plan.
+func NewNames(p *plan.Plan) (*Names, error) {
+	requests, err := plan.NewRequests(p)
+	if err != nil {
+		return nil, err
+	}
+	n := &Names{plan: p, requests: requests, workloads: map[string][]workload{}, pods: map[string]int32{}, services: map[string][]int32{}}
+	for i := range p.Endpoints {
+		e := &p.Endpoints[i]
+		kind, name, _ := strings.Cut(e.Workload, "/")
+		n.addWorkload(e.Namespace+"/"+name, kind, int32(i))
+		n.pods[e.Namespace+"/"+e.Name] = int32(i)
+	}
+	for i := range p.Frontends {
+		key := p.Frontends[i].Namespace + "/" + p.Frontends[i].Service
+		n.services[key] = append(n.services[key], int32(i))
+	}
+	n.declared = familyOf(p.Ranges)
+	n.collect()
+	return n, nil
+}
+
+func (n *Names) addWorkload(key, kind string, i int32) {
+	for j := range n.workloads[key] {
+		if w := &n.workloads[key][j]; w.kind == kind {
+			w.endpoints = append(w.endpoints, i)
+			return
+		}
+	}
+	n.workloads[key] = append(n.workloads[key], workload{kind, []int32{i}})
+}
+
+// familyOf returns the one family of the ranges, or anyFamily.
+func familyOf(ranges []netip.Prefix) family {
+	f := anyFamily
+	for i, r := range ranges {
+		g := addrFamily(r.Addr())
+		if i > 0 && g != f {
+			return anyFamily
+		}
+		f = g
+	}
+	return f
+}
+
+func addrFamily(a netip.Addr) family {
+	if a.Unmap().Is4() {
+		return v4
+	}
+	return v6
+}
+
+func (n *Names) collect() {
+	for k, ws := range n.workloads {
+		n.known = append(n.known, k)
+		for _, w := range ws {
+			if ns, name, _ := strings.Cut(k, "/"); len(ws) > 1 {
+				n.known = append(n.known, ns+"/"+w.kind+"/"+name)
+			}
+		}
+	}
+	for k := range n.services {
+		ns, name, _ := strings.Cut(k, "/")
+		n.known = append(n.known, ns+"/service/"+name)
+	}
+	n.known = append(n.known, "world", "cluster", "host", "kube-apiserver", "own-node")
+	slices.Sort(n.known)
+}
+
+// Label names an endpoint as its workload, the way people speak of it; with the kind where the name alone is
+// ambiguous.
+func (n *Names) Label(i int32) string {
+	e := &n.plan.Endpoints[i]
+	kind, name, _ := strings.Cut(e.Workload, "/")
+	key := e.Namespace + "/" + name
+	if len(n.workloads[key]) > 1 {
+		return e.Namespace + "/" + kind + "/" + name
+	}
+	return key
+}
+
+// NameError says that a name stands for nothing, or for several things; Near are names that may have been meant.
+type NameError struct {
+	Name, Why string
+	Near      []string
+}
+
+func (e *NameError) Error() string {
+	s := fmt.Sprintf("%q %s", e.Name, e.Why)
+	if len(e.Near) > 0 {
+		s += ": did you mean " + orList(e.Near) + "?"
+	}
+	return s
+}
+
+// orList writes "a, b or c".
+func orList(s []string) string {
+	if len(s) < 2 {
+		return strings.Join(s, "")
+	}
+	return strings.Join(s[:len(s)-1], ", ") + " or " + s[len(s)-1]
+}
+
+// Resolve finds what a name stands for: ns/name, ns/kind/name, ns/service/name, a pod, an address, a SPIFFE id, a
+// DNS name or an entity.
+func (n *Names) Resolve(name string) (*Target, error) {
+	if a, err := netip.ParseAddr(name); err == nil {
+		return n.address(a.Unmap()), nil
+	}
+	switch {
+	case name == "":
+		return nil, &NameError{Name: name, Why: "is no name"}
+	case strings.HasPrefix(name, "spiffe://"):
+		return n.spiffe(name)
+	}
+	if t, ok, err := n.entity(name); ok {
+		return t, err
+	}
+	switch parts := strings.Split(name, "/"); len(parts) {
+	case 1:
+		return n.bare(name)
+	case 2:
+		return n.namespaced(name)
+	case 3:
+		return n.ofKind(name, parts[0], parts[1], parts[2])
+	}
+	return nil, n.unknown(name)
+}
+
+// bare resolves a name without a namespace: a workload or pod where only one namespace has it, else a DNS name.
+func (n *Names) bare(name string) (*Target, error) {
+	var in []string
+	for _, keys := range []func(func(string)){eachKey(n.workloads), eachKey(n.pods)} {
+		keys(func(k string) {
+			if _, rest, _ := strings.Cut(k, "/"); rest == name && !slices.Contains(in, k) {
+				in = append(in, k)
+			}
+		})
+	}
+	slices.Sort(in)
+	switch {
+	case len(in) == 1:
+		return n.namespaced(in[0])
+	case len(in) > 1:
+		return nil, &NameError{Name: name, Why: "is in several namespaces", Near: in}
+	case strings.Contains(name, "."):
+		return n.dns(strings.TrimSuffix(strings.ToLower(name), "."))
+	}
+	return nil, n.unknown(name)
+}
+
+func eachKey[V any](m map[string]V) func(func(string)) {
+	return func(f func(string)) {
+		for k := range m {
+			f(k)
+		}
+	}
+}
+
+func (n *Names) namespaced(name string) (*Target, error) {
+	ws := n.workloads[name]
+	ns, rest, _ := strings.Cut(name, "/")
+	switch {
+	case len(ws) == 1:
+		return n.workload(name, ws[0].endpoints), nil
+	case len(ws) > 1:
+		var near []string
+		for _, w := range ws {
+			near = append(near, ns+"/"+w.kind+"/"+rest)
+		}
+		slices.Sort(near)
+		return nil, &NameError{Name: name, Why: "is several workloads", Near: near}
+	}
+	if i, ok := n.pods[name]; ok {
+		return n.pod(name, i), nil
+	}
+	if _, ok := n.services[name]; ok {
+		return nil, &NameError{Name: name, Why: "is a service, not a workload", Near: []string{ns + "/service/" + rest}}
+	}
+	return nil, n.unknown(name)
+}
+
+func (n *Names) ofKind(full, ns, kind, name string) (*Target, error) {
+	key := ns + "/" + name
+	switch k := strings.ToLower(kind); k {
+	case "service", "svc":
+		if f, ok := n.services[key]; ok {
+			return &Target{Name: ns + "/service/" + name, Kind: ServiceTarget, Frontends: f}, nil
+		}
+	case "pod":
+		if i, ok := n.pods[key]; ok {
+			return n.pod(full, i), nil
+		}
+	default:
+		for _, w := range n.workloads[key] {
+			if strings.ToLower(w.kind) == k {
+				return n.workload(n.Label(w.endpoints[0]), w.endpoints), nil
+			}
+		}
+	}
+	return nil, n.unknown(full)
+}
+
+func (n *Names) workload(name string, endpoints []int32) *Target {
+	t := &Target{Name: name, Kind: WorkloadTarget, Endpoints: endpoints}
+	for _, i := range endpoints {
+		n.addEndpoint(t, i)
+	}
+	return t
+}
+
+func (n *Names) pod(name string, i int32) *Target {
+	t := &Target{Name: name, Kind: PodTarget, Endpoints: []int32{i}}
+	n.addEndpoint(t, i)
+	if !n.plan.Endpoints[i].Declared {
+		t.pods = 1
+	}
+	return t
+}
+
+// addEndpoint adds the ends of a pod. A second pod with the same identity adds nothing that a verdict can tell.
+func (n *Names) addEndpoint(t *Target, i int32) {
+	e := &n.plan.Endpoints[i]
+	t.pods += max(1, int(e.Replicas))
+	for j, p := range e.Peers {
+		f := n.declared
+		if j < len(e.Addrs) {
+			f = addrFamily(e.Addrs[j])
+		}
+		if !slices.ContainsFunc(t.ends, func(x end) bool { return x.Peer == p && x.family == f }) {
+			t.ends = append(t.ends, end{plan.End{Peer: p, Endpoint: i, Frontend: plan.None}, f})
+		}
+	}
+}
+
+func (n *Names) address(a netip.Addr) *Target {
+	t := &Target{Name: a.String(), Kind: AddressTarget, addr: a, pods: 1}
+	if _, service := n.plan.FrontendAt(a, 0); service {
+		return t
+	}
+	peer := n.plan.Addresses.Lookup(a)
+	x := end{plan.NewEnd(peer), addrFamily(a)}
+	if n.plan.Peers[peer].Kind == plan.PodPeer {
+		for i := range n.plan.Endpoints {
+			if slices.Contains(n.plan.Endpoints[i].Addrs, a) && !n.plan.Endpoints[i].HostNetwork {
+				x.Endpoint = int32(i)
+				t.Endpoints = []int32{x.Endpoint}
+				break
+			}
+		}
+	}
+	t.ends = []end{x}
+	return t
+}
+
+func (n *Names) spiffe(id string) (*Target, error) {
+	t := &Target{Name: id, Kind: SPIFFETarget}
+	var ids []string
+	for i := range n.plan.Endpoints {
+		for _, p := range n.plan.Endpoints[i].Peers {
+			have := n.plan.Peers[p].SPIFFE
+			if have == id && !slices.Contains(t.Endpoints, int32(i)) {
+				t.Endpoints = append(t.Endpoints, int32(i))
+				n.addEndpoint(t, int32(i))
+			}
+			if have != "" && !slices.Contains(ids, have) {
+				ids = append(ids, have)
+			}
+		}
+	}
+	if len(t.Endpoints) == 0 {
+		return nil, &NameError{Name: id, Why: "is the identity of no workload", Near: nearest(id, ids)}
+	}
+	return t, nil
+}
+
+// dns resolves a DNS name: the name of a service in the cluster is that service; any other is somewhere in the
+// world, at an address that no rule names.
+func (n *Names) dns(name string) (*Target, error) {
+	labels := strings.Split(strings.TrimSuffix(name, ".cluster.local"), ".")
+	if len(labels) == 3 && labels[2] == "svc" {
+		key := labels[1] + "/" + labels[0]
+		if f, ok := n.services[key]; ok {
+			return &Target{Name: labels[1] + "/service/" + labels[0], Kind: ServiceTarget, Frontends: f}, nil
+		}
+		return nil, n.unknown(labels[1] + "/service/" + labels[0])
+	}
+	return &Target{Name: name, Kind: DNSTarget, ends: n.world()}, nil
+}
+
+// world returns the identities of the addresses outside the cluster that no rule names.
+func (n *Names) world() []end {
+	var out []end
+	for _, a := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		if p, ok := n.plan.Addresses.Prefixes[netip.PrefixFrom(a, 0)]; ok {
+			out = append(out, end{plan.NewEnd(p), addrFamily(a)})
+		}
+	}
+	return out
+}
+
+func (n *Names) entity(name string) (t *Target, ok bool, err error) {
+	t = &Target{Name: name, Kind: EntityTarget}
+	var want func(*plan.Peer) bool
+	switch name {
+	case "world":
+		t.Entity, t.ends = ir.World, n.world()
+	case "cluster":
+		t.Entity = ir.Cluster
+		want = func(p *plan.Peer) bool { return p.Kind == plan.PodPeer || p.Kind == plan.HostPeer }
+	case "host":
+		t.Entity = ir.Host
+		want = func(p *plan.Peer) bool { return p.Kind == plan.HostPeer }
+	case "own-node":
+		t.Entity = ir.OwnNode
+		want = func(p *plan.Peer) bool { return p.Kind == plan.OwnHostPeer }
+	case "kube-apiserver":
+		t.Entity = ir.KubeAPIServer
+		want = func(p *plan.Peer) bool { return p.APIServer && p.Kind != plan.OwnHostPeer }
+	default:
+		return nil, false, nil
+	}
+	for i := range n.plan.Peers {
+		if want != nil && want(&n.plan.Peers[i]) {
+			t.ends = append(t.ends, end{plan.NewEnd(plan.PeerIndex(i)), anyFamily})
+		}
+	}
+	if len(t.ends) == 0 {
+		return nil, true, &NameError{Name: name, Why: "is nowhere in this inventory: no address of it is known"}
+	}
+	t.pods = len(t.ends)
+	return t, true, nil
+}
+
+func (n *Names) unknown(name string) error {
+	return &NameError{Name: name, Why: "is no workload, pod, service or entity here", Near: nearest(name, n.known)}
+}
