@@ -37,6 +37,21 @@ type setInterner struct {
 	enrolled, waypoint int32
 	// parts are, by set, the smaller of its members and the others; inverted says that it is the others.
 	parts []part
+	broad broadClasses
+}
+
+// broadFrom is the size of a part from which a set is broad: tables do not visit its members.
+const broadFrom = 256
+
+// broadClasses are the classes of identities that the broad sets tell apart. There are few broad sets and few
+// classes, so a table asks each class once instead of each identity.
+type broadClasses struct {
+	// place is, by set, its place among the broad sets, or -1.
+	place []int32
+	// of is the class of each identity; size counts a class's identities; bits is its membership by place.
+	of   []int32
+	size []int32
+	bits []bitset
 }
 
 // part is what a table visits to tell the members of a set from the others.
@@ -60,6 +75,41 @@ func (c *compiler) buildSets() {
 		}
 	}
 	c.buildParts()
+	c.buildBroad()
+}
+
+// buildBroad finds the classes of the broad sets.
+func (c *compiler) buildBroad() {
+	b := &c.sets.broad
+	var broad []int32
+	b.place = make([]int32, len(c.sets.parts))
+	for i := range c.sets.parts {
+		b.place[i] = -1
+		if len(c.sets.parts[i].peers) > broadFrom {
+			b.place[i] = int32(len(broad))
+			broad = append(broad, int32(i))
+		}
+	}
+	b.of = make([]int32, len(c.plan.Peers))
+	classes := map[string]int32{}
+	bits := newBitset(max(1, len(broad)))
+	for p := 1; p < len(c.plan.Peers); p++ { // the unknown peer is in no class
+		clear(bits)
+		for at, s := range broad {
+			if c.plan.PeerSets[s].Has(plan.PeerIndex(p)) {
+				bits.set(at)
+			}
+		}
+		key := wordsKey(bits)
+		class, ok := classes[key]
+		if !ok {
+			class = int32(len(b.bits))
+			classes[key] = class
+			b.bits, b.size = append(b.bits, bits.clone()), append(b.size, 0)
+		}
+		b.of[p] = class
+		b.size[class]++
+	}
 }
 
 // buildParts lists the smaller part of each set; the unknown peer is in neither.

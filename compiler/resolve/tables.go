@@ -108,6 +108,9 @@ type worker struct {
 	mark  []bool
 	dirty []int32
 	seen  map[uint64]bool
+	// met counts, by broad class, the identities that the table visited; class holds the classes' keys.
+	met   []int32
+	class []uint64
 	lines map[uint64][]int
 	cells []uint16
 }
@@ -117,8 +120,8 @@ func newWorker(peers int) *worker {
 		lines: map[uint64][]int{}}
 }
 
-// keys returns the row keys that the identities have in a table with these sets, in order. It visits the smaller
-// part of each set: a key is written as its difference from that of an identity in every larger set and no smaller.
+// keys returns the row keys that the identities have in a table with these sets, in order. Of the broad sets it
+// asks the classes; of the others it visits the smaller part, whose keys differ from the rest's.
 func (w *worker) keys(c *compiler, sets []int32) []string {
 	peers := len(c.plan.Peers)
 	stride := (len(sets) + 63) / 64
@@ -130,9 +133,13 @@ func (w *worker) keys(c *compiler, sets []int32) []string {
 	}
 	sig := w.sig[:stride*peers]
 	base := make([]uint64, stride)
+	w.classes(c, sets, stride)
 	touched := w.dirty[:0]
 	for i, s := range sets {
 		word, bit := i>>6, uint64(1)<<(i&63)
+		if c.sets.broad.place[s] >= 0 {
+			continue
+		}
 		p := &c.sets.parts[s]
 		if p.inverted {
 			base[word] |= bit
@@ -147,44 +154,58 @@ func (w *worker) keys(c *compiler, sets []int32) []string {
 	}
 	w.dirty = touched
 	k := keyWriter{base: base, bytes: (len(sets) + 7) / 8}
-	if peers-1 > len(touched) {
-		k.emit(nil)
-	}
-	if stride == 1 {
-		w.narrow(sig, touched, &k)
-	} else {
-		wide(sig, touched, stride, &k)
-	}
+	w.emit(&c.sets.broad, sig, stride, &k)
 	for _, p := range touched {
 		w.mark[p] = false
 		clear(sig[int(p)*stride : (int(p)+1)*stride])
 	}
 	slices.Sort(k.out)
-	return k.out
+	return slices.Compact(k.out)
 }
 
-// narrow emits each difference of one word once.
-func (w *worker) narrow(sig []uint64, touched []int32, k *keyWriter) {
-	clear(w.seen)
-	last := uint64(0) // a touched identity differs, so its difference is never 0
-	for _, p := range touched {
-		if d := sig[p]; d != last {
-			last = d
-			if !w.seen[d] {
-				w.seen[d] = true
-				k.emit(sig[p : p+1])
+// classes writes the broad classes' part of a key.
+func (w *worker) classes(c *compiler, sets []int32, stride int) {
+	b := &c.sets.broad
+	n := len(b.bits)
+	w.class = slices.Grow(w.class[:0], n*stride)[:n*stride]
+	clear(w.class)
+	w.met = slices.Grow(w.met[:0], n)[:n]
+	clear(w.met)
+	for i, s := range sets {
+		if at := b.place[s]; at >= 0 {
+			for class := range n {
+				if b.bits[class].has(int(at)) {
+					w.class[class*stride+i>>6] |= 1 << (i & 63)
+				}
 			}
 		}
 	}
 }
 
-func wide(sig []uint64, touched []int32, stride int, k *keyWriter) {
-	seen := map[string]bool{}
-	for _, p := range touched {
-		d := sig[int(p)*stride : (int(p)+1)*stride]
-		if key := wordsKey(d); !seen[key] {
-			seen[key] = true
-			k.emit(d)
+// emit writes the keys of the identities that were visited, and of the classes that hold others.
+func (w *worker) emit(b *broadClasses, sig []uint64, stride int, k *keyWriter) {
+	clear(w.seen)
+	diff := make([]uint64, stride)
+	last := uint64(0)
+	for _, p := range w.dirty {
+		class := int(b.of[p])
+		w.met[class]++
+		for i := range diff {
+			diff[i] = sig[int(p)*stride+i] ^ w.class[class*stride+i]
+		}
+		if stride > 1 {
+			k.add(diff)
+			continue
+		}
+		if d := diff[0]; (d != last || len(k.out) == 0) && !w.seen[d] {
+			w.seen[d] = true
+			k.add(diff)
+		}
+		last = diff[0]
+	}
+	for class := range w.met {
+		if w.met[class] < b.size[class] {
+			k.add(w.class[class*stride : (class+1)*stride])
 		}
 	}
 }
@@ -194,15 +215,19 @@ type keyWriter struct {
 	base  []uint64
 	bytes int
 	out   []string
+	seen  map[string]bool
 }
 
-func (k *keyWriter) emit(diff []uint64) {
+func (k *keyWriter) add(diff []uint64) {
 	buf := make([]byte, 0, len(k.base)*8)
 	for i, v := range k.base {
-		if diff != nil {
-			v ^= diff[i]
-		}
-		buf = binary.LittleEndian.AppendUint64(buf, v)
+		buf = binary.LittleEndian.AppendUint64(buf, v^diff[i])
 	}
-	k.out = append(k.out, string(buf[:k.bytes]))
+	if k.seen == nil {
+		k.seen = map[string]bool{}
+	}
+	if key := buf[:k.bytes]; !k.seen[string(key)] {
+		k.seen[string(key)] = true
+		k.out = append(k.out, string(key))
+	}
 }
