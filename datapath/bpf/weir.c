@@ -1,3 +1,5 @@
+//go:build ignore
+
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 /*
  * The classifier at the host side of a pod's veth. weir_from_pod sits at its ingress and sees what the pod sends,
