@@ -125,6 +125,8 @@ type Policy struct {
 	Tier     ir.Tier
 	Priority int32
 	Audit    bool
+	// Source is what was read; nil in a plan that was not compiled here.
+	Source *ir.Policy `json:"-"`
 }
 
 // Rule is the plan's record of a rule.

@@ -104,7 +104,7 @@ func (c *compiler) record() {
 	c.ruleBase = make([]plan.RuleIndex, len(c.policies))
 	for i, pol := range c.policies {
 		p.Policies[i] = plan.Policy{Object: pol.Object(), Pos: pol.Pos, Layer: pol.Layer, Tier: pol.Tier,
-			Priority: pol.Priority, Audit: pol.Audit}
+			Priority: pol.Priority, Audit: pol.Audit, Source: pol}
 		c.ruleBase[i] = plan.RuleIndex(len(p.Rules))
 		for j := range pol.Rules {
 			r := &pol.Rules[j]
