@@ -144,6 +144,13 @@ func (r *Requests) List(l ListIndex, q *Request) (o Outcome, entry int, ok bool)
 	return o, entry, true
 }
 
+// Matches reports whether one match of the plan's lists, or a part of one, matches a request; false where the request
+// can't be evaluated.
+func (r *Requests) Matches(m *ir.HTTPMatch, q *Request) bool {
+	v, ok := newRequestView(q)
+	return ok && r.matches(m, v)
+}
+
 func (r *Requests) decide(l ListIndex, v *requestView) (Outcome, int) {
 	list := &r.plan.Lists[l]
 	for _, key := range list.QueryKeys() {
