@@ -11,16 +11,27 @@ func newBitset(n int) bitset { return make(bitset, (n+63)/64) }
 func (b bitset) set(i int)      { b[i>>6] |= 1 << (i & 63) }
 func (b bitset) has(i int) bool { return b[i>>6]&(1<<(i&63)) != 0 }
 
+// put adds a member, growing the set where it is too short.
+func (b *bitset) put(i int) {
+	for len(*b) <= i>>6 {
+		*b = append(*b, 0)
+	}
+	b.set(i)
+}
+
 func (b bitset) or(o bitset) {
 	for i, w := range o {
 		b[i] |= w
 	}
 }
 
+// and keeps what is in o too; o may be shorter.
 func (b bitset) and(o bitset) {
-	for i, w := range o {
+	n := min(len(b), len(o))
+	for i, w := range o[:n] {
 		b[i] &= w
 	}
+	clear(b[n:])
 }
 
 func (b bitset) andNot(o bitset) {

@@ -27,6 +27,8 @@ type answer struct {
 	rule   plan.RuleIndex
 	policy plan.PolicyIndex
 	plain  bool
+	// instead is, for a conflict, what the rule that it names said.
+	instead say
 }
 
 // nothing is the answer of who has no say.
@@ -86,12 +88,12 @@ func (c *chain) outcome(m bitset, audit bool) (plan.Outcome, []plan.Entry) {
 func (c *chain) collapse(entries []plan.Entry, m bitset) (plan.Outcome, []plan.Entry) {
 	last := entries[len(entries)-1].Outcome
 	differ := false
-	auth, least := plan.AuthNone, plan.AuthRequired
+	auth := plan.AuthNone
 	for i := range entries {
 		e := &entries[i]
 		differ = differ || e.Verdict != last.Verdict
 		if e.Verdict == plan.Allow {
-			auth, least = max(auth, e.Auth), min(least, e.Auth)
+			auth = max(auth, e.Auth)
 		}
 	}
 	if !differ {
@@ -102,7 +104,7 @@ func (c *chain) collapse(entries []plan.Entry, m bitset) (plan.Outcome, []plan.E
 	if c.direction == ir.Egress {
 		served = m.has(c.special.waypoint)
 	}
-	out := plan.Outcome{Verdict: plan.Redirect, Rule: plan.None, Policy: plan.None, Auth: least, List: plan.None}
+	out := plan.Outcome{Verdict: plan.Redirect, Rule: plan.None, Policy: plan.None, Auth: auth, List: plan.None}
 	if !served {
 		out.Verdict, out.Reason, out.Auth = plan.Deny, plan.ByNoWaypoint, plan.AuthNone
 		c.unserved[firstRule(entries)] = true
@@ -267,7 +269,7 @@ func (c *chain) priority(objects [][]*slot) firstMatch {
 		var both firstMatch
 		for _, a := range out {
 			for _, b := range next {
-				both = append(both, cond{conds: concat(a.conds, b.conds), answer: c.agree(a.answer, b.answer)})
+				both = append(both, cond{conds: concat(a.conds, b.conds), answer: c.agree(objects[0][0].layer, a.answer, b.answer)})
 				if b.conds == nil {
 					break
 				}
@@ -292,23 +294,53 @@ func (c *chain) object(slots []*slot) firstMatch {
 	return append(out, cond{answer: nothing})
 }
 
-// agree joins the answers of two objects of one priority; the stricter authentication holds (S19).
-func (c *chain) agree(a, b answer) answer {
+// agree joins the answers of two objects of one priority (S12). Where they differ, a deny of the orchestrator layer
+// wins, and anything else is a conflict, which names what would have opened most. Of two allows the stricter
+// authentication holds (S19).
+func (c *chain) agree(l ir.Layer, a, b answer) answer {
 	switch {
 	case a.say == saysNothing:
 		return b
 	case b.say == saysNothing:
 		return a
-	case a.say != b.say:
-		c.conflicts[[2]plan.RuleIndex{a.rule, b.rule}] = true
-		rule := a.rule
-		if b.say == saysAllow {
-			rule = b.rule
+	case a.say == b.say && a.reason == b.reason && a.reason == plan.ByRule:
+		if a.say == saysAllow && a.plain && !b.plain {
+			return b
 		}
-		return answer{say: saysDeny, reason: plan.ByConflict, rule: rule, policy: plan.None}
-	case a.say == saysAllow && a.plain && !b.plain:
-		return b
-	default:
 		return a
+	}
+	c.conflicts[[2]plan.RuleIndex{a.rule, b.rule}] = true
+	if l == ir.Orchestrator {
+		for _, x := range []answer{a, b} {
+			if x.say == saysDeny && x.reason == plan.ByRule {
+				return x
+			}
+		}
+	}
+	if b.opening() > a.opening() {
+		a, b = b, a
+	}
+	return answer{say: saysDeny, reason: plan.ByConflict, rule: a.rule, policy: plan.None, plain: a.plain, instead: a.wanted()}
+}
+
+// wanted is what an answer said, or, for a conflict, what the rule that it names said.
+func (a *answer) wanted() say {
+	if a.reason == plan.ByConflict {
+		return a.instead
+	}
+	return a.say
+}
+
+// opening ranks answers for the name of a conflict: allows, those that ask for authentication first, then passes.
+func (a *answer) opening() int {
+	switch {
+	case a.wanted() == saysAllow && !a.plain:
+		return 3
+	case a.wanted() == saysAllow:
+		return 2
+	case a.wanted() == saysPass:
+		return 1
+	default:
+		return 0
 	}
 }

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/inventory"
@@ -24,14 +25,63 @@ func (c *compiler) buildFrontends() {
 		}
 		c.serviceAddresses(s)
 		for _, p := range s.Ports {
-			f := plan.Frontend{Namespace: s.Namespace, Service: s.Name, PortName: p.Name, Addrs: s.ClusterIPs,
+			f := plan.Frontend{Namespace: s.Namespace, Service: s.Name, PortName: p.Name,
 				Port: plan.Key(p.Space, p.Port), NodePort: p.NodePort}
+			var all []plan.Backend
 			for _, b := range p.Backends {
-				f.Backends = append(f.Backends, c.backend(endpoints, p.Space, b))
+				all = append(all, c.backend(endpoints, p.Space, b))
 			}
-			c.plan.Frontends = append(c.plan.Frontends, f)
+			c.addFrontends(f, s.ClusterIPs, all)
 		}
 	}
+}
+
+// addFrontends adds a port's frontend, or one for each family that its service has addresses of: an address leads to
+// endpoints of its own family only (S3).
+func (c *compiler) addFrontends(f plan.Frontend, addrs []netip.Addr, all []plan.Backend) {
+	if len(addrs) == 0 {
+		f.Backends = all
+		c.plan.Frontends = append(c.plan.Frontends, f)
+		return
+	}
+	for fam := range 2 {
+		of := f
+		for _, a := range addrs {
+			if family(a.Unmap()) == fam {
+				of.Addrs = append(of.Addrs, a.Unmap())
+			}
+		}
+		for _, b := range all {
+			if b = c.inFamily(b, fam); len(b.Peers) > 0 {
+				of.Backends = append(of.Backends, b)
+			}
+		}
+		if len(of.Addrs) > 0 {
+			c.plan.Frontends = append(c.plan.Frontends, of)
+		}
+	}
+}
+
+// inFamily leaves a backend the identities of its addresses of one family. A pod without addresses may get any.
+func (c *compiler) inFamily(b plan.Backend, fam int) plan.Backend {
+	var addrs []netip.Addr
+	switch {
+	case b.Endpoint >= 0:
+		addrs = c.plan.Endpoints[b.Endpoint].Addrs
+	case b.Addr.IsValid():
+		addrs = []netip.Addr{b.Addr.Unmap()}
+	}
+	if len(addrs) == 0 {
+		return b
+	}
+	var peers []plan.PeerIndex
+	for i, a := range addrs {
+		if family(a) == fam {
+			peers = append(peers, b.Peers[i])
+		}
+	}
+	b.Peers = peers
+	return b
 }
 
 func (c *compiler) serviceAddresses(s *inventory.Service) {

@@ -13,7 +13,6 @@ import (
 type peerIndex struct {
 	peers    []plan.Peer
 	all      bitset // all but the unknown peer
-	pods     bitset
 	enrolled bitset
 	waypoint bitset // pods that a waypoint serves
 	kinds    [plan.WorldPeer + 1]bitset
@@ -28,7 +27,7 @@ type peerIndex struct {
 
 func newPeerIndex(peers []plan.Peer) *peerIndex {
 	n := len(peers)
-	x := &peerIndex{peers: peers, all: newBitset(n), pods: newBitset(n), enrolled: newBitset(n), waypoint: newBitset(n), api: newBitset(n),
+	x := &peerIndex{peers: peers, all: newBitset(n), enrolled: newBitset(n), waypoint: newBitset(n), api: newBitset(n),
 		ns: map[string]bitset{}, nsLabel: map[string]map[string]bitset{}, podLabel: map[string]map[string]bitset{},
 		account: map[ir.NamespacedName]bitset{}, block: map[netip.Prefix]bitset{}}
 	for k := range x.kinds {
@@ -37,19 +36,18 @@ func newPeerIndex(peers []plan.Peer) *peerIndex {
 	for i := range peers {
 		x.add(i)
 	}
-	x.pods = x.kinds[plan.PodPeer]
 	return x
 }
 
 func (x *peerIndex) add(i int) {
 	p := &x.peers[i]
 	n := len(x.peers)
-	x.kinds[p.Kind].set(i)
+	x.kinds[p.Kind].put(i)
 	if p.Kind != plan.UnknownPeer {
-		x.all.set(i)
+		x.all.put(i)
 	}
 	if p.APIServer {
-		x.api.set(i)
+		x.api.put(i)
 	}
 	for _, b := range p.CIDRs {
 		setIn(x.block, b, n, i)
@@ -62,20 +60,36 @@ func (x *peerIndex) add(i int) {
 	setLabels(x.nsLabel, p.NamespaceLabels, n, i)
 	setLabels(x.podLabel, p.Labels, n, i)
 	if p.Enrolled {
-		x.enrolled.set(i)
+		x.enrolled.put(i)
 	}
 	if p.Waypoint >= 0 {
-		x.waypoint.set(i)
+		x.waypoint.put(i)
 	}
+}
+
+// grow enters an identity that was appended.
+func (x *peerIndex) grow(p plan.Peer) {
+	x.peers = append(x.peers, p)
+	x.add(len(x.peers) - 1)
+}
+
+// none is an empty set that has room for every identity.
+func (x *peerIndex) none() bitset { return newBitset(len(x.peers)) }
+
+// whole returns a copy of a set with room for every identity.
+func (x *peerIndex) whole(b bitset) bitset {
+	out := x.none()
+	out.or(b)
+	return out
 }
 
 func setIn[K comparable](m map[K]bitset, k K, n, i int) {
 	b, ok := m[k]
 	if !ok {
 		b = newBitset(n)
-		m[k] = b
 	}
-	b.set(i)
+	b.put(i)
+	m[k] = b
 }
 
 func setLabels(m map[string]map[string]bitset, labels map[string]string, n, i int) {
@@ -91,12 +105,12 @@ func setLabels(m map[string]map[string]bitset, labels map[string]string, n, i in
 
 // selector returns the pods that a selector matches.
 func (x *peerIndex) selector(s *ir.Selector) bitset {
-	out := x.pods.clone()
+	out := x.whole(x.kinds[plan.PodPeer])
 	if s.Namespace != "" {
 		if ns, ok := x.ns[s.Namespace]; ok {
 			out.and(ns)
 		} else {
-			return newBitset(len(x.peers))
+			return x.none()
 		}
 	}
 	narrow(out, x.nsLabel, s.Namespaces)
@@ -105,7 +119,7 @@ func (x *peerIndex) selector(s *ir.Selector) bitset {
 		out.and(x.enrolled)
 	}
 	if s.ServiceAccounts != nil {
-		accounts := newBitset(len(x.peers))
+		accounts := x.none()
 		for _, a := range s.ServiceAccounts {
 			if b, ok := x.account[a]; ok {
 				accounts.or(b)
@@ -155,13 +169,13 @@ func (x *peerIndex) peer(p *ir.Peer) bitset {
 	case p.CIDR != nil:
 		return x.cidr(p.CIDR)
 	}
-	out := newBitset(len(x.peers))
+	out := x.none()
 	switch p.Entity {
 	case ir.World:
 		out.or(x.kinds[plan.WorldPeer])
 		out.or(x.kinds[plan.TranslatedPeer])
 	case ir.Cluster:
-		out.or(x.pods)
+		out.or(x.kinds[plan.PodPeer])
 		out.or(x.kinds[plan.HostPeer])
 		out.or(x.kinds[plan.OwnHostPeer])
 	case ir.Host:
@@ -177,7 +191,7 @@ func (x *peerIndex) peer(p *ir.Peer) bitset {
 
 // cidr matches the world outside the ranges, and with matchPods pods and nodes too (S3).
 func (x *peerIndex) cidr(c *ir.CIDR) bitset {
-	out := newBitset(len(x.peers))
+	out := x.none()
 	out.or(x.block[c.Prefix.Masked()])
 	for _, e := range c.Except {
 		if b, ok := x.block[e.Masked()]; ok {
@@ -187,6 +201,19 @@ func (x *peerIndex) cidr(c *ir.CIDR) bitset {
 	if !c.MatchPods {
 		out.and(x.kinds[plan.WorldPeer])
 	}
+	return out
+}
+
+// holders are the pods on which a named port has the number.
+func (x *peerIndex) holders(name portName, number uint16) bitset {
+	out := x.none()
+	x.kinds[plan.PodPeer].each(func(i int) {
+		for _, n := range x.peers[i].NamedPorts {
+			if n.Name == name.name && n.Space == name.space && n.Number == number {
+				out.set(i)
+			}
+		}
+	})
 	return out
 }
 

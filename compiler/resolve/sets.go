@@ -33,6 +33,7 @@ type match struct {
 // setInterner holds the plan's peer sets by content.
 type setInterner struct {
 	byKey              map[string]int32
+	defs               []setDef
 	matches            [][]match // by rule
 	enrolled, waypoint int32
 	// parts are, by set, the smaller of its members and the others; inverted says that it is the others.
@@ -52,6 +53,36 @@ type broadClasses struct {
 	of   []int32
 	size []int32
 	bits []bitset
+	// sets are the broad sets by place; byKey finds a class.
+	sets  []int32
+	byKey map[string]int32
+}
+
+// setDef says what is in a set, for any index of identities: a union of peers, or the part of another set (or of
+// all) that also lies in a special one.
+type setDef struct {
+	peers   []ir.Peer
+	base    int32
+	special func(*peerIndex) bitset
+}
+
+func enrolledPods(x *peerIndex) bitset { return x.enrolled }
+func servedPods(x *peerIndex) bitset   { return x.waypoint }
+
+// eval returns the set's members in an index; base is what the index holds of the base set, nil for all.
+func (d *setDef) eval(x *peerIndex, base bitset) bitset {
+	if d.special == nil {
+		union := x.none()
+		for i := range d.peers {
+			union.or(x.peer(&d.peers[i]))
+		}
+		return union
+	}
+	out := x.whole(d.special(x))
+	if base != nil {
+		out.and(base)
+	}
+	return out
 }
 
 // part is what a table visits to tell the members of a set from the others.
@@ -63,8 +94,8 @@ type part struct {
 // buildSets computes what each rule matches.
 func (c *compiler) buildSets() {
 	c.sets.byKey = map[string]int32{}
-	c.sets.enrolled = c.intern("enrolled", func() bitset { return c.index.enrolled })
-	c.sets.waypoint = c.intern("waypoint", func() bitset { return c.index.waypoint })
+	c.sets.enrolled = c.intern("enrolled", setDef{base: anyPeer, special: enrolledPods})
+	c.sets.waypoint = c.intern("waypoint", setDef{base: anyPeer, special: servedPods})
 	c.sets.matches = make([][]match, len(c.plan.Rules))
 	numbers := c.namedNumbers()
 	for i, pol := range c.policies {
@@ -81,61 +112,72 @@ func (c *compiler) buildSets() {
 // buildBroad finds the classes of the broad sets.
 func (c *compiler) buildBroad() {
 	b := &c.sets.broad
-	var broad []int32
 	b.place = make([]int32, len(c.sets.parts))
 	for i := range c.sets.parts {
 		b.place[i] = -1
 		if len(c.sets.parts[i].peers) > broadFrom {
-			b.place[i] = int32(len(broad))
-			broad = append(broad, int32(i))
+			b.place[i] = int32(len(b.sets))
+			b.sets = append(b.sets, int32(i))
 		}
 	}
-	b.of = make([]int32, len(c.plan.Peers))
-	classes := map[string]int32{}
-	bits := newBitset(max(1, len(broad)))
-	for p := 1; p < len(c.plan.Peers); p++ { // the unknown peer is in no class
-		clear(bits)
-		for at, s := range broad {
-			if c.plan.PeerSets[s].Has(plan.PeerIndex(p)) {
-				bits.set(at)
-			}
-		}
-		key := wordsKey(bits)
-		class, ok := classes[key]
-		if !ok {
-			class = int32(len(b.bits))
-			classes[key] = class
-			b.bits, b.size = append(b.bits, bits.clone()), append(b.size, 0)
-		}
-		b.of[p] = class
-		b.size[class]++
+	b.of = make([]int32, 1, len(c.plan.Peers)) // the unknown peer is in no class
+	b.byKey = map[string]int32{}
+	for p := 1; p < len(c.plan.Peers); p++ {
+		c.classify(p)
 	}
+}
+
+// classify puts an identity into its class.
+func (c *compiler) classify(peer int) {
+	b := &c.sets.broad
+	bits := newBitset(max(1, len(b.sets)))
+	for at, s := range b.sets {
+		if c.plan.PeerSets[s].Has(plan.PeerIndex(peer)) {
+			bits.set(at)
+		}
+	}
+	key := wordsKey(bits)
+	class, ok := b.byKey[key]
+	if !ok {
+		class = int32(len(b.bits))
+		b.byKey[key] = class
+		b.bits, b.size = append(b.bits, bits), append(b.size, 0)
+	}
+	b.of = append(b.of, class)
+	b.size[class]++
 }
 
 // buildParts lists the smaller part of each set; the unknown peer is in neither.
 func (c *compiler) buildParts() {
 	c.sets.parts = make([]part, len(c.plan.PeerSets))
 	for i := range c.plan.PeerSets {
-		in := bitset(c.plan.PeerSets[i].Bits)
-		n := in.count()
-		p := &c.sets.parts[i]
-		if 2*n > len(c.plan.Peers) {
-			others := c.index.all.clone()
-			others.andNot(in)
-			in, p.inverted = others, true
-		}
-		p.peers = make([]int32, 0, in.count())
-		in.each(func(i int) { p.peers = append(p.peers, int32(i)) })
+		c.sets.parts[i] = c.part(c.plan.PeerSets[i].Bits)
 	}
 }
 
-func (c *compiler) intern(key string, bits func() bitset) int32 {
+func (c *compiler) part(in bitset) (p part) {
+	if 2*in.count() > len(c.plan.Peers) {
+		others := c.index.whole(c.index.all)
+		others.andNot(in)
+		in, p.inverted = others, true
+	}
+	p.peers = make([]int32, 0, in.count())
+	in.each(func(i int) { p.peers = append(p.peers, int32(i)) })
+	return p
+}
+
+func (c *compiler) intern(key string, d setDef) int32 {
 	if i, ok := c.sets.byKey[key]; ok {
 		return i
 	}
 	i := int32(len(c.plan.PeerSets))
 	c.sets.byKey[key] = i
-	c.plan.PeerSets = append(c.plan.PeerSets, plan.PeerSet{ID: hashBytes("peers", []byte(key)), Bits: bits()})
+	c.sets.defs = append(c.sets.defs, d)
+	var base bitset
+	if d.special != nil && d.base != anyPeer {
+		base = c.plan.PeerSets[d.base].Bits
+	}
+	c.plan.PeerSets = append(c.plan.PeerSets, plan.PeerSet{ID: hashBytes("peers", []byte(key)), Bits: d.eval(c.index, base)})
 	return i
 }
 
@@ -144,13 +186,7 @@ func (c *compiler) peerSet(r *ir.Rule) int32 {
 	if r.Peers == nil {
 		return anyPeer
 	}
-	return c.intern(peersKey(r.Peers), func() bitset {
-		union := newBitset(len(c.plan.Peers))
-		for i := range r.Peers {
-			union.or(c.index.peer(&r.Peers[i]))
-		}
-		return union
-	})
+	return c.intern(peersKey(r.Peers), setDef{base: anyPeer, peers: r.Peers})
 }
 
 // peersKey writes a union of peers in one form, whatever their order.
@@ -167,18 +203,12 @@ func peersKey(peers []ir.Peer) string {
 }
 
 // within returns the part of a set that also lies in a special one.
-func (c *compiler) within(set int32, key string, special bitset) int32 {
+func (c *compiler) within(set int32, key string, special func(*peerIndex) bitset) int32 {
 	name := "any"
 	if set != anyPeer {
 		name = c.plan.PeerSets[set].ID.String()
 	}
-	return c.intern(key+" of "+name, func() bitset {
-		out := special.clone()
-		if set != anyPeer {
-			out.and(c.plan.PeerSets[set].Bits)
-		}
-		return out
-	})
+	return c.intern(key+" of "+name, setDef{base: set, special: special})
 }
 
 // ruleMatches takes a rule apart. A mesh allow that asks for authentication matches TCP between enrolled endpoints
@@ -188,7 +218,7 @@ func (c *compiler) ruleMatches(pol *ir.Policy, r *ir.Rule, set int32, numbers ma
 	var out []match
 	needsAuth := pol.Layer == ir.Mesh && r.Action == ir.Allow && !r.Plaintext
 	if needsAuth {
-		set = c.within(set, "enrolled", c.index.enrolled)
+		set = c.within(set, "enrolled", enrolledPods)
 	}
 	m.set, m.ports = set, everyPort
 	if r.Ports != nil {
@@ -203,7 +233,8 @@ func (c *compiler) ruleMatches(pol *ir.Policy, r *ir.Rule, set int32, numbers ma
 		default:
 			for _, n := range numbers[name] {
 				k := uint32(plan.Key(p.Space, n))
-				holders := c.within(set, fmt.Sprintf("port %s/%s=%d", p.Name, p.Space, n), c.holders(name, n))
+				holders := c.within(set, fmt.Sprintf("port %s/%s=%d", p.Name, p.Space, n),
+					func(x *peerIndex) bitset { return x.holders(name, n) })
 				out = append(out, match{set: holders, ports: []interval{{k, k}}})
 			}
 		}
@@ -235,19 +266,6 @@ func (c *compiler) namedNumbers() map[portName][]uint16 {
 	for k := range out {
 		slices.Sort(out[k])
 		out[k] = slices.Compact(out[k])
-	}
-	return out
-}
-
-// holders are the identities on which a named port has the number.
-func (c *compiler) holders(name portName, number uint16) bitset {
-	out := newBitset(len(c.plan.Peers))
-	for i := range c.plan.Peers {
-		for _, n := range c.plan.Peers[i].NamedPorts {
-			if n.Name == name.name && n.Space == name.space && n.Number == number {
-				out.set(i)
-			}
-		}
 	}
 	return out
 }

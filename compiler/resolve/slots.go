@@ -40,15 +40,16 @@ func (c *compiler) tableSlots(s *subject, d ir.Direction) []slot {
 		pol := c.policies[k]
 		for j := range pol.Rules {
 			r := &pol.Rules[j]
-			if r.Direction != d || !r.NotAfter.IsZero() && r.NotAfter.Unix() <= now {
-				continue // what has ended matches nothing (S28)
+			ends := r.Action == ir.Allow && !r.NotAfter.IsZero() // a deny or pass has no end (S28)
+			if r.Direction != d || ends && r.NotAfter.Unix() <= now {
+				continue // what has ended matches nothing
 			}
 			if pol.Layer == ir.Mesh && r.Action == ir.Allow && !r.Plaintext && !s.enrolled {
 				continue // without an SVID nothing can be proved (S18)
 			}
 			base := slot{rule: c.ruleBase[k] + plan.RuleIndex(j), policy: plan.PolicyIndex(k), layer: pol.Layer, tier: pol.Tier,
 				priority: pol.Priority, action: r.Action, audit: r.Audit || pol.Audit, plain: r.Plaintext, http: r.HTTP}
-			if !r.NotAfter.IsZero() {
+			if ends {
 				base.notAfter = r.NotAfter.Unix()
 			}
 			for _, m := range c.sets.matches[base.rule] {

@@ -71,17 +71,16 @@ func (b *tableBuilder) isolation(s *subject, d ir.Direction) {
 	}
 	for _, k := range s.policies {
 		p := b.c.policies[k]
-		if !p.Isolate[d] {
-			continue
-		}
+		enforced := p.Isolate[d] && !p.Audit
+		audited := p.Isolate[d] || p.AuditIsolate[d]
 		iso := &b.chain.isolation[p.Layer]
-		if !p.Audit && iso[0] == plan.None {
+		if enforced && iso[0] == plan.None {
 			iso[0] = plan.PolicyIndex(k)
 		}
-		if iso[1] == plan.None {
+		if audited && iso[1] == plan.None {
 			iso[1] = plan.PolicyIndex(k)
 		}
-		b.auditing = b.auditing || p.Audit
+		b.auditing = b.auditing || audited != enforced
 	}
 }
 

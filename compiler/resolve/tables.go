@@ -129,9 +129,12 @@ func (w *worker) keys(c *compiler, sets []int32) []string {
 		return []string{"\x00"}
 	}
 	if need := stride * peers; cap(w.sig) < need {
-		w.sig = make([]uint64, need)
+		w.sig = make([]uint64, need+need/8)
 	}
-	sig := w.sig[:stride*peers]
+	for len(w.mark) < peers {
+		w.mark = append(w.mark, false)
+	}
+	sig := w.sig[:cap(w.sig)][:stride*peers]
 	base := make([]uint64, stride)
 	w.classes(c, sets, stride)
 	touched := w.dirty[:0]
