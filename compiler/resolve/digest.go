@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"net/netip"
@@ -46,49 +45,45 @@ func (c *compiler) digest() {
 }
 
 func (c *compiler) policyDigest() string {
-	ids := make([]plan.ID, len(c.plan.Policies))
-	for i := range ids {
-		ids[i] = c.plan.Policies[i].ID
+	c.written = tree{}
+	for i := range c.plan.Policies {
+		c.written.add(c.plan.Policies[i].ID)
 	}
 	cfg := c.in.Config
 	cfg.Pos.File, cfg.Pos.Line, cfg.Pos.Col, cfg.Pos.EndCol = "", 0, 0, 0
-	id := hashOf("config", cfg)
-	return digestOf(append(ids, id))
+	c.written.add(hashOf("config", cfg))
+	return c.written.root()
 }
 
-// digestOf hashes a set of ids, whatever their order.
-func digestOf(ids []plan.ID) string {
-	slices.SortFunc(ids, func(a, b plan.ID) int { return bytes.Compare(a[:], b[:]) })
-	h := sha256.New()
-	for i := range ids {
-		h.Write(ids[i][:])
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
-
+// decisionDigest hashes identities, waypoints, subjects with their tables, and services.
 func (c *compiler) decisionDigest() string {
 	p := c.plan
-	decisions := c.decisionIDs()
-	var ids []plan.ID
+	c.decisionIDs()
+	c.subjectIDs = c.tableIDs()
+	c.decided = tree{}
 	for i := range p.Peers {
-		ids = append(ids, p.Peers[i].ID)
+		c.decided.add(p.Peers[i].ID)
 	}
 	for i := range p.Waypoints {
-		ids = append(ids, p.Waypoints[i].ID)
+		c.decided.add(p.Waypoints[i].ID)
 	}
-	ids = append(ids, c.tableIDs(decisions)...)
+	for _, id := range c.subjectIDs {
+		c.decided.add(id)
+	}
 	for i := range p.Frontends {
-		ids = append(ids, frontendID(p, &p.Frontends[i]))
+		c.decided.add(frontendID(p, &p.Frontends[i]))
 	}
-	return digestOf(ids)
+	return c.decided.root()
 }
 
 // decisionIDs gives each decision its hash; what follows an end is always an earlier decision of the plan.
-func (c *compiler) decisionIDs() []plan.ID {
+func (c *compiler) decisionIDs() {
 	p := c.plan
-	out := make([]plan.ID, len(p.Decisions))
 	for i := range p.Decisions {
 		d := &p.Decisions[i]
+		if d.ID != (plan.ID{}) {
+			continue
+		}
 		s := struct {
 			Outcome, Audit stableOutcome
 			Log            bool
@@ -96,30 +91,21 @@ func (c *compiler) decisionIDs() []plan.ID {
 			Then           plan.ID
 		}{Outcome: stable(p, &d.Outcome), Audit: stable(p, &d.Audit), Log: d.Log, NotAfter: d.NotAfter}
 		if d.NotAfter != 0 {
-			s.Then = out[d.Then]
+			s.Then = p.Decisions[d.Then].ID
 		}
-		out[i] = hashOf("decision", s)
-		d.ID = out[i]
+		d.ID = hashOf("decision", s)
 	}
-	return out
 }
 
 // tableIDs hashes each subject's tables and returns an id for each subject.
-func (c *compiler) tableIDs(decisions []plan.ID) []plan.ID {
-	p := c.plan
-	out := make([]plan.ID, len(p.Subjects))
+func (c *compiler) tableIDs() []plan.ID {
+	out := make([]plan.ID, len(c.plan.Subjects))
 	var wg sync.WaitGroup
 	workers := max(1, min(4, len(out)/64))
 	for w := range workers {
 		wg.Go(func() {
 			for i := w; i < len(out); i += workers {
-				s := &p.Subjects[i]
-				id := s.ID[:]
-				for _, t := range s.Tables {
-					t.ID = tableID(p, t, decisions)
-					id = append(slices.Clip(id), t.ID[:]...)
-				}
-				out[i] = hashBytes("subject tables", id)
+				out[i] = subjectID(c.plan, &c.plan.Subjects[i])
 			}
 		})
 	}
@@ -127,7 +113,17 @@ func (c *compiler) tableIDs(decisions []plan.ID) []plan.ID {
 	return out
 }
 
-func tableID(p *plan.Plan, t *plan.Table, decisions []plan.ID) (id plan.ID) {
+// subjectID hashes a subject together with its tables, whose ids it sets.
+func subjectID(p *plan.Plan, s *plan.Subject) plan.ID {
+	id := append([]byte(nil), s.ID[:]...)
+	for _, t := range s.Tables {
+		t.ID = tableID(p, t)
+		id = append(id, t.ID[:]...)
+	}
+	return hashBytes("subject tables", id)
+}
+
+func tableID(p *plan.Plan, t *plan.Table) (id plan.ID) {
 	h := sha256.New()
 	var buf []byte
 	for _, s := range t.PeerSets {
@@ -141,7 +137,7 @@ func tableID(p *plan.Plan, t *plan.Table, decisions []plan.ID) (id plan.ID) {
 		buf = binary.LittleEndian.AppendUint16(buf, t.Classes[i])
 	}
 	for _, d := range t.Decisions {
-		buf = append(buf, decisions[d][:]...)
+		buf = append(buf, p.Decisions[d].ID[:]...)
 	}
 	buf = binary.LittleEndian.AppendUint32(buf, uint32(t.NumClasses))
 	h.Write(buf)
@@ -181,25 +177,15 @@ func frontendID(p *plan.Plan, f *plan.Frontend) plan.ID {
 // nodeDigest hashes which address is which identity, and where.
 func (c *compiler) nodeDigest() string {
 	p := c.plan
-	var ids []plan.ID
+	c.placed = tree{}
 	for i := range p.Endpoints {
-		e := p.Endpoints[i]
-		peers := make([]plan.ID, len(e.Peers))
-		for j, k := range e.Peers {
-			peers[j] = p.Peers[k].ID
-		}
-		ids = append(ids, hashOf("endpoint", struct {
-			Namespace, Name, Workload, Node string
-			HostNetwork, Declared, Attached bool
-			Addrs                           []netip.Addr
-			Peers                           []plan.ID
-		}{e.Namespace, e.Name, e.Workload, e.Node, e.HostNetwork, e.Declared, e.Attached, e.Addrs, peers}))
+		c.placed.add(endpointID(p, &p.Endpoints[i]))
 	}
 	for a, i := range p.Addresses.Exact {
-		ids = append(ids, hashBytes("address", append(p.Peers[i].ID[:], a.String()...)))
+		c.placed.add(addressID(p, a, i))
 	}
 	for i := range p.Frontends {
-		ids = append(ids, hashOf("frontend addresses", struct {
+		c.placed.add(hashOf("frontend addresses", struct {
 			Namespace, Service string
 			Port               plan.PortKey
 			Addrs              []netip.Addr
@@ -209,5 +195,23 @@ func (c *compiler) nodeDigest() string {
 	if err != nil {
 		panic(err) // prefixes only
 	}
-	return digestOf(append(ids, hashBytes("ranges", b)))
+	c.placed.add(hashBytes("ranges", b))
+	return c.placed.root()
+}
+
+func addressID(p *plan.Plan, a netip.Addr, i plan.PeerIndex) plan.ID {
+	return hashBytes("address", append(p.Peers[i].ID[:], a.String()...))
+}
+
+func endpointID(p *plan.Plan, e *plan.Endpoint) plan.ID {
+	peers := make([]plan.ID, len(e.Peers))
+	for j, k := range e.Peers {
+		peers[j] = p.Peers[k].ID
+	}
+	return hashOf("endpoint", struct {
+		Namespace, Name, Workload, Node string
+		HostNetwork, Declared, Attached bool
+		Addrs                           []netip.Addr
+		Peers                           []plan.ID
+	}{e.Namespace, e.Name, e.Workload, e.Node, e.HostNetwork, e.Declared, e.Attached, e.Addrs, peers})
 }

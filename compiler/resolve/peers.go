@@ -43,6 +43,7 @@ func (c *compiler) buildPeers() {
 	b.nodes(inv.Nodes)
 	b.pods(inv.Pods)
 	b.apiServers(inv.APIServers)
+	c.peers = b
 }
 
 func ranges(cfg *inventory.Config, nodes []inventory.Node) []netip.Prefix {

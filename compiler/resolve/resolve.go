@@ -39,6 +39,11 @@ type compiler struct {
 	index    *peerIndex
 	sets     setInterner
 	subjects *subjectSet
+	peers    *peerBuilder
+	// subjectIDs are the hashes of the subjects with their tables; written, decided and placed are the plan's three
+	// parts as trees of ids.
+	subjectIDs               []plan.ID
+	written, decided, placed tree
 }
 
 // Compile makes the plan. The plan is complete and safe to use also when the findings hold errors: what could not
