@@ -17,7 +17,7 @@ func (p *Policy) AppendCanonical(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(p.Priority))
 	b = p.Subject.AppendCanonical(b)
 	for d := range p.Isolate {
-		b = appendBools(b, p.Isolate[d])
+		b = appendBools(b, p.Isolate[d], p.AuditIsolate[d])
 	}
 	return appendBools(b, p.Audit)
 }

@@ -71,6 +71,9 @@ type Policy struct {
 	// Isolate says in which directions the object isolates its subjects (S11). Front ends fill it:
 	// the compiler adds nothing.
 	Isolate [NumDirections]bool
+	// AuditIsolate says where the object isolates only because of rules that are in audit: it counts in the audit
+	// chain alone (S30).
+	AuditIsolate [NumDirections]bool
 	// Audit objects are absent from the enforced chain, isolation included (S30).
 	Audit bool
 	Rules []Rule

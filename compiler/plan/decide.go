@@ -190,7 +190,8 @@ func stricter(d, e *Decision) bool {
 }
 
 // FrontendEgress is the source's own answer for a frontend (S27): the common verdict of every endpoint behind it,
-// the pod itself left out (S6); denied when there is none or they differ.
+// the pod itself left out (S6); denied when there is none or they differ. NotAfter and Then are those of
+// FrontendTableDecision.
 func (p *Plan) FrontendEgress(src End, f FrontendIndex) Decision {
 	s := p.SubjectOf(src.Peer)
 	switch {
@@ -199,21 +200,67 @@ func (p *Plan) FrontendEgress(src End, f FrontendIndex) Decision {
 	case s == nil:
 		return side(Allow, ByDefault)
 	}
-	return p.FrontendTableDecision(s.Tables[ir.Egress], f, src.Endpoint)
+	return p.FrontendTableDecision(s.Tables[ir.Egress], f, src.Endpoint, 0)
 }
 
-// FrontendTableDecision is what an egress table says of a frontend (S27), for a pod that may be behind it itself: self
-// is its endpoint, or None.
-func (p *Plan) FrontendTableDecision(t *Table, f FrontendIndex, self int32) Decision {
-	d, n, differ := p.FrontendDecision(t, f, self)
+// FrontendTableDecision is what an egress table says of a frontend (S27) from the moment at on (Unix seconds; 0 is the
+// plan's own): the common answer of every endpoint behind it, in each chain. self is the endpoint that asks, which may
+// be behind it too and is left out (S6), or None. NotAfter is the first end of any of the answers; what holds from
+// then on is this function's answer for that moment, and Then is not set (S28).
+func (p *Plan) FrontendTableDecision(t *Table, f FrontendIndex, self int32, at int64) Decision {
+	each := p.behind(t, f, self, at)
 	switch {
-	case differ || n == 0 && len(p.Frontends[f].Backends) == 0:
+	case len(p.Frontends[f].Backends) == 0:
 		return side(Deny, ByBackends)
-	case n == 0:
+	case len(each) == 0:
 		return side(Allow, BySelf)
 	}
-	return p.Decisions[d]
+	out := *each[0]
+	for _, d := range each[1:] {
+		if !sameAnswer(&d.Outcome, &each[0].Outcome) {
+			out.Outcome = side(Deny, ByBackends).Outcome
+		}
+		if !sameAnswer(&d.Audit, &each[0].Audit) {
+			out.Audit = side(Deny, ByBackends).Outcome
+		}
+		out.Log = out.Log || d.Log
+		if d.NotAfter != 0 && (out.NotAfter == 0 || d.NotAfter < out.NotAfter) {
+			out.NotAfter = d.NotAfter
+		}
+		if d.ID != out.ID {
+			out.ID = ID{}
+		}
+	}
+	out.Then = 0
+	return out
 }
+
+// behind lists a table's decisions, as they are at a moment, for the endpoints behind a frontend other than self.
+func (p *Plan) behind(t *Table, f FrontendIndex, self int32, at int64) []*Decision {
+	var each []*Decision
+	for i := range p.Frontends[f].Backends {
+		b := &p.Frontends[f].Backends[i]
+		if b.Endpoint >= 0 && b.Endpoint == self {
+			continue
+		}
+		for _, peer := range b.Peers {
+			each = append(each, p.DecisionAt(p.At(t, peer, b.Port), at))
+		}
+	}
+	return each
+}
+
+// DecisionAt follows a decision to what holds in its place at a moment (S28).
+func (p *Plan) DecisionAt(i DecisionIndex, at int64) *Decision {
+	d := &p.Decisions[i]
+	for d.NotAfter != 0 && d.NotAfter <= at {
+		d = &p.Decisions[d.Then]
+	}
+	return d
+}
+
+// sameAnswer says whether two outcomes do the same to a connection.
+func sameAnswer(x, y *Outcome) bool { return x.Verdict == y.Verdict && x.Auth == y.Auth && x.List == y.List }
 
 // RuleName says where a rule is: its place in a file, else its object and field.
 func (p *Plan) RuleName(r RuleIndex) string {
@@ -222,30 +269,6 @@ func (p *Plan) RuleName(r RuleIndex) string {
 		return fmt.Sprintf("%s:%d", rule.Pos.File, rule.Pos.Line)
 	}
 	return fmt.Sprintf("%s spec.%s[%d]", p.Policies[rule.Policy].Object, rule.Direction, rule.Index)
-}
-
-// FrontendDecision combines a table's decisions for the endpoints behind a frontend, leaving out the endpoint self
-// (None for none): the decision, how many endpoints were looked at, and whether their verdicts or demands differ.
-func (p *Plan) FrontendDecision(t *Table, f FrontendIndex, self int32) (d DecisionIndex, n int, differ bool) {
-	fe := &p.Frontends[f]
-	for i := range fe.Backends {
-		b := &fe.Backends[i]
-		if b.Endpoint >= 0 && b.Endpoint == self {
-			continue
-		}
-		for _, peer := range b.Peers {
-			e := p.At(t, peer, b.Port)
-			if n++; n == 1 {
-				d = e
-				continue
-			}
-			x, y := &p.Decisions[d], &p.Decisions[e]
-			if x.Verdict != y.Verdict || x.Auth != y.Auth || x.List != y.List {
-				differ = true
-			}
-		}
-	}
-	return d, n, differ
 }
 
 // FrontendAt returns the frontend at a service's address and port, or None; service says whether the address is a

@@ -26,16 +26,22 @@ type builder struct {
 	plan      *plan.Plan
 	out       *plan.Projection
 	tables    map[*plan.Table]int
-	decisions map[plan.Decision]uint16
+	decisions map[numbered]uint16
 	rules     map[plan.RuleIndex]int32
 	full      bool
 	needed    int
 }
 
+// numbered is a decision with the node's own number of what follows its end.
+type numbered struct {
+	plan.Decision
+	then uint32
+}
+
 // Node returns the part of a node: its attached endpoints, every identity and address, and the tables of its own
 // endpoints. The same plan gives the same projection. It fails with a CapacityError when the node cannot hold it.
 func Node(p *plan.Plan, node string, generation uint64) (*plan.Projection, error) {
-	b := &builder{plan: p, tables: map[*plan.Table]int{}, decisions: map[plan.Decision]uint16{}, rules: map[plan.RuleIndex]int32{},
+	b := &builder{plan: p, tables: map[*plan.Table]int{}, decisions: map[numbered]uint16{}, rules: map[plan.RuleIndex]int32{},
 		out: &plan.Projection{Version: plan.ProjectionVersion, Node: node, Generation: generation, DecisionDigest: p.DecisionDigest,
 			NodeDigest: p.NodeDigest}}
 	b.peers()
@@ -149,11 +155,10 @@ func (b *builder) endpoint(i int32, e *plan.Endpoint) {
 		if !slices.ContainsFunc(b.plan.Frontends[f].Backends, func(x plan.Backend) bool { return x.Endpoint == i }) {
 			continue
 		}
-		own := b.plan.FrontendEgress(plan.End{Peer: e.Peers[0], Endpoint: i, Frontend: plan.None}, fe)
 		if out.SelfFrontends == nil {
 			out.SelfFrontends = map[uint32]uint16{}
 		}
-		out.SelfFrontends[uint32(f)] = b.decision(&own)
+		out.SelfFrontends[uint32(f)] = b.frontend(s.Tables[ir.Egress], fe, i, 0)
 	}
 	b.out.Endpoints = append(b.out.Endpoints, out)
 }
@@ -177,7 +182,7 @@ func (b *builder) table(t *plan.Table, egress bool) int {
 	}
 	for f := range b.plan.Frontends {
 		if egress {
-			out.FrontendCells = plan.AppendUint16(out.FrontendCells, b.frontend(t, plan.FrontendIndex(f)))
+			out.FrontendCells = plan.AppendUint16(out.FrontendCells, b.frontend(t, plan.FrontendIndex(f), plan.None, 0))
 		}
 	}
 	b.tables[t] = len(b.out.Tables)
@@ -185,27 +190,38 @@ func (b *builder) table(t *plan.Table, egress bool) int {
 	return b.tables[t]
 }
 
-// frontend returns the decision of a table for a service's port (S27).
-func (b *builder) frontend(t *plan.Table, f plan.FrontendIndex) uint16 {
-	d := b.plan.FrontendTableDecision(t, f, plan.None)
-	return b.decision(&d)
+// frontend returns the decision of a table for a service's port (S27) from a moment on, for a pod that may be behind it
+// itself. Where one of the endpoints' answers ends, what they say together from then on follows (S28).
+func (b *builder) frontend(t *plan.Table, f plan.FrontendIndex, self int32, at int64) uint16 {
+	d := b.plan.FrontendTableDecision(t, f, self, at)
+	var then uint32
+	if d.NotAfter != 0 {
+		then = uint32(b.frontend(t, f, self, d.NotAfter))
+	}
+	return b.add(&d, then)
 }
 
 // decision gives a decision its number on the node; what follows its end comes before it.
 func (b *builder) decision(d *plan.Decision) uint16 {
-	if i, ok := b.decisions[*d]; ok {
-		return i
-	}
 	var then uint32
 	if d.NotAfter != 0 {
 		then = uint32(b.decision(&b.plan.Decisions[d.Then]))
+	}
+	return b.add(d, then)
+}
+
+func (b *builder) add(d *plan.Decision, then uint32) uint16 {
+	key := numbered{*d, then}
+	key.Then = 0
+	if i, ok := b.decisions[key]; ok {
+		return i
 	}
 	if b.needed++; b.needed > plan.MaxNodeDecisions {
 		b.full = true
 		return 0
 	}
 	i := uint16(len(b.out.Decisions))
-	b.decisions[*d] = i
+	b.decisions[key] = i
 	b.out.Decisions = append(b.out.Decisions, plan.ProjectedDecision{ID: d.ID, Verdict: d.Verdict, Auth: d.Auth, Reason: d.Reason,
 		Rule: b.rule(d.Rule), AuditVerdict: d.Audit.Verdict, AuditRule: b.rule(d.Audit.Rule), AuditDiffers: d.AuditDiffers(), Log: d.Log,
 		NotAfter: d.NotAfter, Then: then})
