@@ -17,16 +17,21 @@ type compiled struct {
 	found diag.List
 	nodes map[string]*plan.Node
 	// later holds the same world at the moments at which something ends.
-	later map[int64]*world
+	later    map[int64]*world
+	requests *plan.Requests
 }
 
-func compile(w *world) *compiled {
+func compile(w *world) (*compiled, error) {
 	c := &compiled{world: w, nodes: map[string]*plan.Node{}, later: map[int64]*world{}}
 	c.plan, c.found = resolve.Compile(resolve.Input{Policies: w.policies, Inventory: &w.inv, Config: w.config, Now: w.now, Workers: 1})
 	for i := range c.plan.Nodes {
 		c.nodes[c.plan.Nodes[i].Name] = &c.plan.Nodes[i]
 	}
-	return c
+	var err error
+	if c.requests, err = plan.NewRequests(c.plan); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // ends resolves an end to the plan's: several where a pod may get different addresses (S4).
@@ -199,7 +204,7 @@ func (c *compiled) compareSide(got *plan.Decision, want *judgement, r *request) 
 		if err := c.compareList(chain.got, chain.want); err != nil {
 			return fmt.Errorf("%s: %w", chain.name, err)
 		}
-		if err := c.compareRequest(chain.got, chain.request, r); err != nil {
+		if err := c.compareRequest(chain.got, chain.request, chain.want.layer7, r); err != nil {
 			return fmt.Errorf("%s: request: %w", chain.name, err)
 		}
 	}
@@ -257,18 +262,25 @@ func (c *compiled) compareList(got *plan.Outcome, want *outcome) error {
 }
 
 // compareRequest compares the list's answer on one request.
-func (c *compiled) compareRequest(got *plan.Outcome, want *outcome, r *request) error {
-	if r == nil || r.refused() {
+func (c *compiled) compareRequest(got *plan.Outcome, want *outcome, layer7 []*ir.Rule, r *request) error {
+	if r == nil {
 		if want.verdict != plan.Deny {
-			return fmt.Errorf("what can't be evaluated is not refused") // S23
+			return fmt.Errorf("what is not HTTP is not refused") // S23
 		}
 		return nil
 	}
-	entry := c.firstEntry(got.List, r.matchesAny)
-	if entry == nil {
-		return fmt.Errorf("a list without an answer")
+	o, _, ok := c.requests.List(got.List, r.plan())
+	switch {
+	case ok == r.refused():
+		return fmt.Errorf("refused: plan %t, semantics %t (S24)", !ok, r.refused())
+	case !ok && o.Verdict != plan.Deny:
+		return fmt.Errorf("refused with %s", o.Verdict)
+	case !ok:
+		return nil
+	case o.Reason == plan.ByRequest && r.repeats(layer7):
+		return nil // ruling 15
 	}
-	return c.compareOutcome(&entry.Outcome, want)
+	return c.compareOutcome(&o, want)
 }
 
 func (c *compiled) firstEntry(list plan.ListIndex, holds func([]ir.HTTPMatch) bool) *plan.Entry {
@@ -308,8 +320,11 @@ func (c *compiled) policy(i plan.PolicyIndex) *ir.Policy {
 // checkEnds follows the ends of allows (S28): before a decision's end the evaluator says what the decision says, and
 // from it on what takes its place.
 func (c *compiled) checkEnds(f flow, src, dst plan.End, key plan.PortKey) error {
-	if !f.src.isKnown() || !f.dst.isKnown() || dst.Frontend >= 0 {
+	if !f.src.isKnown() || !f.dst.isKnown() {
 		return nil
+	}
+	if dst.Frontend >= 0 {
+		return c.checkFrontendEnds(f, src, plan.FrontendIndex(dst.Frontend))
 	}
 	got := c.plan.Decide(plan.Flow{Src: src, Dst: dst, Port: key})
 	for d, decision := range map[ir.Direction]plan.Decision{ir.Egress: got.Egress, ir.Ingress: got.Ingress} {
@@ -342,6 +357,34 @@ func (c *compiled) checkEnds(f flow, src, dst plan.End, key plan.PortKey) error 
 		}
 	}
 	return nil
+}
+
+// checkFrontendEnds does the same for a service's address, whose answer has no Then: the node asks again.
+func (c *compiled) checkFrontendEnds(f flow, src plan.End, fe plan.FrontendIndex) error {
+	s := c.plan.SubjectOf(src.Peer)
+	if s == nil {
+		return nil
+	}
+	for at := int64(0); ; {
+		d := c.plan.FrontendTableDecision(s.Tables[ir.Egress], fe, src.Endpoint, at)
+		moments := []int64{max(at, c.now.Unix()), 1 << 40}
+		if d.NotAfter != 0 {
+			moments[1] = d.NotAfter - 1
+		}
+		for _, t := range moments {
+			v := c.at(t).decide(f)
+			if err := c.compareSide(&d, &v.egress, f.request); err != nil {
+				return fmt.Errorf("egress, %d s later: %w", t-c.now.Unix(), err)
+			}
+		}
+		if d.NotAfter == 0 {
+			return nil
+		}
+		if d.NotAfter <= at {
+			return fmt.Errorf("an end that is past: %d at %d", d.NotAfter, at)
+		}
+		at = d.NotAfter
+	}
 }
 
 func (e end) isKnown() bool { return e.place != inPod || e.addr.IsValid() }

@@ -18,8 +18,9 @@ import (
 //  5. In the admin and baseline tiers the first match is the deciding one, and later rules are not asked: they make
 //     nothing stricter. Objects of equal priority are asked together, and the strictest demand of theirs holds (S19).
 //  6. In the namespace tier the strictest of the matching allows is the one named; among equals, the first.
-//  7. Objects of equal priority conflict when their answers (allow, deny, pass) differ: denied, and the one that opened
-//     most is named. In the orchestrator layer a deny among them wins as itself (S12).
+//  7. Objects of equal priority conflict when their answers (allow, deny, pass) differ: denied, and the first of those
+//     that would have opened most is named: an allow, best one that asks for authentication, else a pass. In the
+//     orchestrator layer a deny among them wins as itself (S12).
 //  8. Both layers deny: the orchestrator's rule is named. Both allow: the mesh's.
 //  9. Where every combination of layer-7 conditions gives one verdict, nothing is redirected, and the rule named is the
 //     one that decides when no condition holds. What authentication could be asked under some combination is asked.
@@ -28,6 +29,10 @@ import (
 //     the world it comes from is not known.
 //  12. NotAfter ends allows only. A deny or pass that carries one stays.
 //  13. The endpoints behind a service's address of one family are those with an address of that family.
+//  14. A declared pod without an address is judged at every address that it may get: in the pod ranges or, without any,
+//     in the families that rules with matchPods speak of.
+//  15. A request that gives a query parameter twice, which a rule asks for, may be refused as what can't be evaluated.
+//  16. A repeated header is one header with all values (RFC 9110, 5.3).
 
 // says is what a tier or layer answers (S9, S10).
 type says uint8
@@ -176,14 +181,26 @@ func settle(l ir.Layer, answers []answer) answer {
 			}
 		}
 	}
-	for _, most := range []says{allows, passes} { // an overlap with different answers is denied there
-		for _, a := range answers {
-			if a.says == most {
-				return answer{says: denies, reason: plan.ByConflict, rule: a.rule}
-			}
+	var most answer
+	for _, a := range answers {
+		if opening(a) > opening(most) {
+			most = a
 		}
 	}
-	return all
+	return answer{says: denies, reason: plan.ByConflict, rule: most.rule} // an overlap with different answers is denied there
+}
+
+// opening ranks answers for the name of a conflict (ruling 7).
+func opening(a answer) int {
+	switch {
+	case a.says == allows && a.auth != plan.AuthPlaintext:
+		return 3
+	case a.says == allows:
+		return 2
+	case a.says == passes:
+		return 1
+	}
+	return 0
 }
 
 // unordered asks the namespace tier: any matching deny denies, else any matching allow allows, else, if the subject
@@ -213,7 +230,7 @@ func (q *question) unordered(l ir.Layer) answer {
 	}
 	for t := ir.Admin; t < ir.NumTiers; t++ {
 		for _, p := range q.asked(l, t) {
-			if p.Isolate[q.direction] { // S11, ruling 4
+			if p.Isolate[q.direction] || q.audit && p.AuditIsolate[q.direction] { // S11, S30, ruling 4
 				return answer{says: denies, reason: plan.ByIsolation, policy: p}
 			}
 		}

@@ -19,6 +19,7 @@ func (g *gen) policies() {
 		g.kind(&p)
 		for d := range p.Isolate {
 			p.Isolate[d] = p.Tier == ir.Namespace && g.one(2) || g.one(20)
+			p.AuditIsolate[d] = g.one(16)
 		}
 		for range pick(g, 0, 1, 1, 2, 2, 3) {
 			r := g.rule(&p)

@@ -54,8 +54,11 @@ func TestPlanEqualsSemantics(t *testing.T) {
 func checkWorld(seed uint64, cov *coverage) error {
 	g := newGen(seed)
 	w := g.world()
-	c := compile(w)
-	if err := c.checkPlan(); err != nil {
+	c, err := compile(w)
+	if err == nil {
+		err = c.checkPlan()
+	}
+	if err != nil {
 		return fmt.Errorf("seed %d: %w\n%s", seed, err, w)
 	}
 	for range flowsPerWorld {
@@ -64,6 +67,9 @@ func checkWorld(seed uint64, cov *coverage) error {
 		if err != nil {
 			small := shrink(w, f, err)
 			return fmt.Errorf("seed %d: plan and semantics disagree: %w\nflow %s\n%s", seed, small.err, small.w.tellFlow(small.f), small.w)
+		}
+		if err := c.checkFindings(want[0]); err != nil {
+			return fmt.Errorf("seed %d: %w\nflow %s\n%s", seed, err, w.tellFlow(f), w)
 		}
 		cov.count(c, f, want)
 	}

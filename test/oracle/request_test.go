@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
 )
 
 // request is an HTTP request as it arrives. Header names are in lower case. Claims are those of verified tokens, by
@@ -27,40 +28,41 @@ func (r *request) refused() bool {
 			return true
 		}
 	}
-	_, err := url.PathUnescape(r.path)
-	return err != nil // S23: malformed
+	return false
 }
 
-// cleanPath is the path that rules see: dot segments and double slashes resolved (S24). What need not be escaped is
-// not: %61 is the letter a.
-func (r *request) cleanPath() string {
-	var plain strings.Builder
-	for i := 0; i < len(r.path); i++ {
-		if r.path[i] == '%' {
-			s, _ := url.PathUnescape(r.path[i : i+3])
-			if len(s) == 1 && (s[0] >= '0' && s[0] <= '9' || s[0] >= 'A' && s[0] <= 'Z' || s[0] >= 'a' && s[0] <= 'z' ||
-				strings.Contains("-._~", s)) {
-				plain.WriteString(s)
+// unescaped undoes the escapes of what need not be escaped (%61 is the letter a); others stay, and so does a percent
+// sign that escapes nothing.
+func unescaped(path string) string {
+	var out strings.Builder
+	for i := 0; i < len(path); i++ {
+		if path[i] == '%' && i+3 <= len(path) {
+			s, err := url.PathUnescape(path[i : i+3])
+			if err == nil && regexp.MustCompile(`^[0-9A-Za-z._~-]$`).MatchString(s) {
+				out.WriteString(s)
 				i += 2
 				continue
 			}
 		}
-		plain.WriteByte(r.path[i])
+		out.WriteByte(path[i])
 	}
-	segments := strings.Split(plain.String(), "/")[1:]
+	return out.String()
+}
+
+// cleanPath is the path that rules see: dot segments, then double slashes resolved (S24).
+func (r *request) cleanPath() string {
+	segments := strings.Split(unescaped(r.path), "/")[1:]
 	var out []string
 	for i, s := range segments {
-		last := i == len(segments)-1
-		switch s {
-		case ".", "..":
-			if s == ".." && len(out) > 0 {
-				out = out[:len(out)-1]
-			}
-			if last {
-				out = append(out, "")
-			}
-		default:
+		if s != "." && s != ".." {
 			out = append(out, s)
+			continue
+		}
+		if s == ".." && len(out) > 0 {
+			out = out[:len(out)-1]
+		}
+		if i == len(segments)-1 {
+			out = append(out, "")
 		}
 	}
 	path := "/" + strings.Join(out, "/")
@@ -92,7 +94,11 @@ func (r *request) matches(m *ir.HTTPMatch) bool {
 		return false
 	}
 	for i := range m.Headers {
-		if !anyValue(&m.Headers[i].StringMatch, r.headers[m.Headers[i].Key]) {
+		values := r.headers[m.Headers[i].Key]
+		if len(values) > 1 { // RFC 9110, 5.3: a repeated header is one with all values
+			values = []string{strings.Join(values, ",")}
+		}
+		if !anyValue(&m.Headers[i].StringMatch, values) {
 			return false
 		}
 	}
@@ -113,7 +119,7 @@ func (r *request) matches(m *ir.HTTPMatch) bool {
 	}
 	if m.GRPC != nil {
 		parts := strings.Split(r.cleanPath(), "/")
-		if len(parts) != 3 || parts[1] != m.GRPC.Service || m.GRPC.Method != "" && parts[2] != m.GRPC.Method {
+		if r.method != "POST" || len(parts) != 3 || parts[2] == "" || parts[1] != m.GRPC.Service || m.GRPC.Method != "" && parts[2] != m.GRPC.Method {
 			return false
 		}
 	}
@@ -138,7 +144,7 @@ func pathMatches(m *ir.StringMatch, path string) bool {
 	return stringMatches(m, path)
 }
 
-// anyValue: an absent header or claim does not match (S23); of several values one is enough.
+// anyValue: an absent header or claim does not match (S23).
 func anyValue(m *ir.StringMatch, values []string) bool {
 	for _, v := range values {
 		if stringMatches(m, v) {
@@ -177,4 +183,34 @@ func hostMatches(hosts []string, host string) bool {
 		}
 	}
 	return false
+}
+
+// repeats says whether the request gives a query parameter twice that one of the rules asks for.
+func (r *request) repeats(rules []*ir.Rule) bool {
+	query, _ := url.ParseQuery(r.query)
+	for _, rule := range rules {
+		for _, m := range rule.HTTP {
+			for _, q := range m.Query {
+				if len(query[q.Key]) > 1 {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// plan is the request in the plan's form.
+func (r *request) plan() *plan.Request {
+	q := &plan.Request{Method: r.method, Path: r.path, Host: r.host, Headers: r.headers, Claims: map[string]map[string]any{}}
+	if r.query != "" {
+		q.Path += "?" + r.query
+	}
+	for provider, claims := range r.claims {
+		q.Claims[provider] = map[string]any{}
+		for k, v := range claims {
+			q.Claims[provider][k] = v
+		}
+	}
+	return q
 }

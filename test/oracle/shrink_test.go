@@ -22,7 +22,11 @@ func shrink(w *world, f flow, err error) failure {
 	for again := true; again; {
 		again = false
 		for _, try := range smaller(best.w, best.f) {
-			if _, err := compile(try.w).check(try.f); err != nil {
+			c, err := compile(try.w)
+			if err == nil {
+				_, err = c.check(try.f)
+			}
+			if err != nil {
 				best, again = failure{try.w, try.f, err}, true
 				break
 			}
@@ -115,6 +119,7 @@ func smallerPolicy(w *world, f flow, i int) []failure {
 	}
 	with(func(p *ir.Policy) { p.Subject = ir.Selector{} })
 	with(func(p *ir.Policy) { p.Isolate = [ir.NumDirections]bool{} })
+	with(func(p *ir.Policy) { p.AuditIsolate = [ir.NumDirections]bool{} })
 	with(func(p *ir.Policy) { p.Audit = false })
 	for j := range w.policies[i].Rules {
 		with(func(p *ir.Policy) { p.Rules = slices.Delete(p.Rules, j, j+1) })

@@ -88,6 +88,9 @@ func (w *world) tellPod(p *inventory.Pod) string {
 func (w *world) tellPolicy(s *strings.Builder, p *ir.Policy) {
 	fmt.Fprintf(s, "policy %s: %s %s priority %d isolates egress=%t ingress=%t subject %s", p.Object(), p.Layer, p.Tier, p.Priority,
 		p.Isolate[ir.Egress], p.Isolate[ir.Ingress], compact(p.Subject))
+	if p.AuditIsolate[ir.Egress] || p.AuditIsolate[ir.Ingress] {
+		fmt.Fprintf(s, " and in audit egress=%t ingress=%t", p.AuditIsolate[ir.Egress], p.AuditIsolate[ir.Ingress])
+	}
 	if p.Audit {
 		s.WriteString(" AUDIT")
 	}
