@@ -56,7 +56,7 @@ func (e *DifferError) Error() string { return e.Text }
 
 // Ask answers a question. Where the ends behind the names get different answers, it fails with a DifferError.
 func (n *Names) Ask(q Question) (Reply, error) {
-	flows, err := n.Flows(q)
+	flows, err := n.pairs(q)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -73,8 +73,8 @@ func (n *Names) Ask(q Question) (Reply, error) {
 	return first, nil
 }
 
-// Flows returns the pairs of ends that a question is about; there is at least one.
-func (n *Names) Flows(q Question) ([]plan.Flow, error) {
+// pairs returns the pairs of ends that a question is about; there is at least one.
+func (n *Names) pairs(q Question) ([]plan.Flow, error) {
 	if q.To.Entity == ir.OwnNode {
 		return nil, fmt.Errorf("own-node is only where a connection comes from (S5)")
 	}

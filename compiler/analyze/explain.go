@@ -1,0 +1,376 @@
+package analyze
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+)
+
+// Explanation is a verdict and how it came about (S31). The verdict is the plan's; the steps narrate it.
+type Explanation struct {
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Port    string `json:"port"`
+	Request string `json:"request,omitempty"`
+	Verdict string `json:"verdict"`
+	// Status is what the client of a denied request gets.
+	Status         int    `json:"status,omitempty"`
+	Sides          []Side `json:"sides"`
+	Decided        string `json:"decided"`
+	Authentication string `json:"authentication"`
+	// Notes are what else to know: a service in between, a side that only a CNI enforces.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Side is what one end's policies say.
+type Side struct {
+	Direction string `json:"direction"`
+	Of        string `json:"of"`
+	Verdict   string `json:"verdict"`
+	Reason    string `json:"reason"`
+	Steps     []Step `json:"steps"`
+	Near      []Near `json:"near,omitempty"`
+	// Requests is the first-match list of a connection that a waypoint decides.
+	Requests []RequestStep `json:"requests,omitempty"`
+}
+
+// Step is one tier, or the default that decided.
+type Step struct {
+	Step string   `json:"step"`
+	Says string   `json:"says"`
+	Rule *RuleRef `json:"rule,omitempty"`
+	Text string   `json:"text,omitempty"`
+}
+
+// Near is a rule that would have allowed the flow, and what it misses.
+type Near struct {
+	Rule RuleRef `json:"rule"`
+	Text string  `json:"text"`
+}
+
+// RequestStep is one entry of a first-match list.
+type RequestStep struct {
+	Verdict string   `json:"verdict"`
+	Match   string   `json:"match"`
+	Rule    *RuleRef `json:"rule,omitempty"`
+}
+
+// Explainer explains verdicts of one plan.
+type Explainer struct {
+	names    *Names
+	plan     *plan.Plan
+	places   *places
+	narrator *narrator
+}
+
+// NewExplainer prepares explanations of the plan behind names.
+func NewExplainer(n *Names) *Explainer {
+	return &Explainer{names: n, plan: n.plan, places: newPlaces(n.plan), narrator: &narrator{n.plan, rulesOf(n.plan)}}
+}
+
+// Explain answers a question and says why.
+func (x *Explainer) Explain(q Question) (*Explanation, error) {
+	r, err := x.names.Ask(q)
+	if err != nil {
+		return nil, err
+	}
+	e := &Explanation{From: q.From.Name, To: q.To.Name, Port: q.Port.String(), Verdict: r.Verdict.String(), Status: r.Status,
+		Authentication: x.authText(&r)}
+	if q.Port.Name != "" {
+		e.Port = KeyText(r.Flow.Port)
+	}
+	if q.Request != nil {
+		e.Request = RequestLine(q.Request)
+	}
+	flow, note := x.behind(&r)
+	if note != "" {
+		e.Notes = append(e.Notes, note)
+	}
+	for d := range ir.NumDirections {
+		e.Sides = append(e.Sides, x.side(d, q, &r, flow))
+	}
+	e.Notes = append(e.Notes, x.notEnforced(q, &r, flow)...)
+	e.Decided = x.decided(q, &r, flow)
+	return e, nil
+}
+
+// behind returns the flow to narrate: at a service's address, that to the endpoint behind it whose answer holds (S27).
+func (x *Explainer) behind(r *Reply) (plan.Flow, string) {
+	f := r.Flow
+	if f.Dst.Frontend < 0 {
+		return f, ""
+	}
+	fe := &x.plan.Frontends[f.Dst.Frontend]
+	name := fe.Namespace + "/" + fe.Service
+	n, found := 0, false
+	for i := range fe.Backends {
+		b := &fe.Backends[i]
+		if b.Endpoint >= 0 && b.Endpoint == r.Flow.Src.Endpoint {
+			continue
+		}
+		for _, p := range b.Peers {
+			n++
+			g := plan.Flow{Src: r.Flow.Src, Dst: plan.End{Peer: p, Endpoint: b.Endpoint, Frontend: plan.None}, Port: b.Port}
+			if a := x.plan.Decide(g); !found || a.Ingress.Outcome == r.Answer.Ingress.Outcome && f.Dst.Frontend >= 0 {
+				f, found = g, true
+			}
+		}
+	}
+	switch {
+	case n == 0:
+		return f, "no endpoint is behind service " + name + " " + KeyText(fe.Port)
+	case n == 1:
+		return f, fmt.Sprintf("service %s %s leads to %s %s", name, KeyText(fe.Port), x.endName(f.Dst), KeyText(f.Port))
+	}
+	return f, fmt.Sprintf("service %s %s leads to %d endpoints, all of them must be allowed; the one shown is %s %s", name, KeyText(fe.Port), n,
+		x.endName(f.Dst), KeyText(f.Port))
+}
+
+func (x *Explainer) endName(e plan.End) string {
+	if e.Endpoint >= 0 {
+		return x.names.Label(e.Endpoint)
+	}
+	return x.names.peerText(e.Peer)
+}
+
+// sideName names an end as the user did, where that end is meant.
+func (x *Explainer) sideName(t *Target, r *Reply, e plan.End) string {
+	if r.Flow.Dst.Frontend >= 0 && t.Kind == ServiceTarget {
+		return x.endName(e)
+	}
+	return t.Name
+}
+
+func (x *Explainer) side(d ir.Direction, q Question, r *Reply, f plan.Flow) Side {
+	subject, peer, o, c := f.Src, f.Dst, &r.Egress, &r.Answer.Egress
+	t := q.From
+	if d == ir.Ingress {
+		subject, peer, o, c, t = f.Dst, f.Src, &r.Ingress, &r.Answer.Ingress, q.To
+	}
+	s := Side{Direction: d.String(), Of: x.sideName(t, r, subject), Verdict: o.Verdict.String(), Reason: o.Reason.String()}
+	v := &view{plan: x.plan, direction: d, subject: subject.Peer, peer: peer.Peer, key: f.Port, request: q.Request}
+	if c.Verdict != plan.Redirect {
+		v.request = nil
+	}
+	if sub := x.plan.SubjectOf(subject.Peer); sub != nil && subject.Frontend < 0 && tells(o.Reason) {
+		st := x.narrator.tell(v, sub)
+		for i := range st.tiers {
+			s.Steps = append(s.Steps, x.step(&st.tiers[i]))
+		}
+		if o.Verdict == plan.Deny {
+			s.Near = x.near(v, q, st.missed)
+		}
+	}
+	if step, ok := x.last(v, o, s.Of); ok {
+		s.Steps = append(s.Steps, step)
+	}
+	if c.Verdict == plan.Redirect && q.Request == nil {
+		s.Requests = x.requests(c.List)
+	}
+	return s
+}
+
+// tells reports whether the tiers had a say in an outcome.
+func tells(r plan.Reason) bool {
+	switch r {
+	case plan.BySelf, plan.ByNoEndpoint, plan.ByUnknownAddress, plan.ByBackends, plan.ByCapacity:
+		return false
+	}
+	return true
+}
+
+func stepName(l ir.Layer, t ir.Tier) string {
+	if l == ir.Orchestrator {
+		return "k8s " + t.String()
+	}
+	return t.String()
+}
+
+func (x *Explainer) step(ts *tierStory) Step {
+	s := Step{Step: stepName(ts.layer, ts.tier), Says: ts.says.String()}
+	switch {
+	case ts.other != plan.None:
+		a, b := x.places.rule(ts.rule), x.places.rule(ts.other)
+		s.Rule, s.Text = &a, "contradicts "+b.Short+", which has the same priority: denied"
+	case ts.rule != plan.None:
+		ref := x.places.rule(ts.rule)
+		s.Rule = &ref
+		if r := &x.plan.Rules[ts.rule]; ts.says == saysAsk {
+			s.Text = requestsText(r.Source.HTTP)
+		}
+	case ts.isolating != plan.None:
+		ref := x.places.policy(ts.isolating)
+		s.Rule = nil
+		s.Text = fmt.Sprintf("no rule allows it: the default of a subject with policies (%s)", ref.Short)
+	default:
+		s.Text = looked(ts.looked)
+	}
+	return s
+}
+
+func requestsText(ms []ir.HTTPMatch) string {
+	var parts []string
+	for i := range ms {
+		parts = append(parts, RequestText(&ms[i]))
+	}
+	return orList(parts)
+}
+
+func looked(n int) string {
+	if n == 1 {
+		return "1 rule looked at, none matched"
+	}
+	return fmt.Sprintf("%d rules looked at, none matched", n)
+}
+
+// last is what decided when it was no tier.
+func (x *Explainer) last(v *view, o *plan.Outcome, of string) (Step, bool) {
+	deny := func(step, text string) (Step, bool) { return Step{Step: step, Says: "deny", Text: text}, true }
+	allow := func(step, text string) (Step, bool) { return Step{Step: step, Says: "allow", Text: text}, true }
+	switch o.Reason {
+	case plan.ByEnrolment:
+		return deny("default", "nothing allows it, and "+of+" is enrolled in the mesh")
+	case plan.ByDefault:
+		return allow("default", "nothing speaks about it, and "+of+" is not enrolled in the mesh")
+	case plan.ByUnknownAddress:
+		return deny("address", "the other end is an in-cluster address that no object explains")
+	case plan.ByAuthentication:
+		return deny("identity", "a NetworkPolicy opens nothing unauthenticated for an enrolled endpoint: "+x.unproved(v))
+	case plan.ByNoWaypoint:
+		return deny("waypoint", "a rule looks at requests, and no waypoint serves the destination")
+	case plan.BySelf:
+		return allow("self", "traffic of a pod to itself never leaves it")
+	case plan.ByNoEndpoint:
+		return allow("none", "no endpoint of the cluster: it has no say")
+	case plan.ByBackends:
+		return deny("service", "the endpoints behind the service do not all get the same answer, or there is none")
+	case plan.ByCapacity:
+		return deny("capacity", "its rules need more request entries than a waypoint holds")
+	case plan.ByRequest:
+		return deny("request", "the request cannot be evaluated: malformed, or ambiguous")
+	}
+	return Step{}, false
+}
+
+// unproved says why the two ends cannot prove who they are (S18).
+func (x *Explainer) unproved(v *view) string {
+	if s := v.key.Space(); s != ir.TCP {
+		return s.String() + " carries no identity"
+	}
+	for _, p := range []plan.PeerIndex{v.subject, v.peer} {
+		if peer := &x.plan.Peers[p]; !peer.Enrolled {
+			return x.names.peerText(p) + " is not enrolled in the mesh"
+		}
+	}
+	return "both are enrolled"
+}
+
+func (x *Explainer) requests(l plan.ListIndex) []RequestStep {
+	var out []RequestStep
+	for _, e := range x.plan.Lists[l].Entries {
+		s := RequestStep{Verdict: e.Verdict.String(), Match: "any request"}
+		var all []string
+		for _, c := range e.Conds {
+			all = append(all, requestsText(c))
+		}
+		if len(all) > 0 {
+			s.Match = strings.Join(all, " and ")
+		}
+		if e.Rule != plan.None {
+			ref := x.places.rule(e.Rule)
+			s.Rule = &ref
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// notEnforced says which ends only a CNI enforces: they never count as a control (S16).
+func (x *Explainer) notEnforced(q Question, r *Reply, f plan.Flow) []string {
+	var out []string
+	for i, e := range []plan.End{f.Src, f.Dst} {
+		if s := x.plan.SubjectOf(e.Peer); s != nil && !s.Attached {
+			name := x.sideName([]*Target{q.From, q.To}[i], r, e)
+			out = append(out, name+" is not in the mesh: only a CNI that enforces NetworkPolicy keeps its side")
+		}
+	}
+	return out
+}
+
+// authText is Reply.How with the exception behind plaintext (S18).
+func (x *Explainer) authText(r *Reply) string {
+	if r.Verdict == plan.Deny || r.Auth != plan.AuthPlaintext {
+		return r.How
+	}
+	if names := x.exceptions(r); names != nil {
+		return "plaintext under exception " + strings.Join(names, " and ")
+	}
+	return r.How
+}
+
+// exceptions are those that the two sides lean on, with what is left of them.
+func (x *Explainer) exceptions(r *Reply) []string {
+	var out []string
+	for _, o := range []*plan.Outcome{&r.Egress, &r.Ingress} {
+		if o.Rule == plan.None || x.plan.Rules[o.Rule].Exception == "" {
+			continue
+		}
+		text := exceptionText(x.plan, o.Rule)
+		if !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// exceptionText names a rule's exception and how long the rule holds.
+func exceptionText(p *plan.Plan, i plan.RuleIndex) string {
+	r := &p.Rules[i]
+	if end := r.Source.NotAfter; !end.IsZero() {
+		return r.Exception + " (" + daysLeft(end, p.Now) + ")"
+	}
+	return r.Exception
+}
+
+// decided says who decides, and under which identity.
+func (x *Explainer) decided(q Question, r *Reply, f plan.Flow) string {
+	as := ""
+	if id := x.plan.Peers[f.Src.Peer].SPIFFE; id != "" && r.Auth == plan.AuthRequired {
+		as = " as " + id
+	}
+	waypoint := x.waypoint(f)
+	switch {
+	case r.Answer.Verdict == plan.Redirect && q.Request == nil:
+		return "each request is decided by the waypoint of " + waypoint + ", after mTLS" + as
+	case r.Answer.Verdict == plan.Redirect:
+		return "decided by the waypoint of " + waypoint + ", after mTLS" + as
+	case r.Verdict == plan.Deny:
+		side := q.From
+		if r.By == ir.Ingress {
+			side = q.To
+		}
+		return "decided at " + side.Name + ", by its " + r.By.String()
+	}
+	switch how := x.authText(r); {
+	case r.Auth == plan.AuthRequired:
+		return "decided in the kernel; " + how + as
+	case r.Auth == plan.AuthPlaintext:
+		return "decided in the kernel; " + how
+	}
+	return "decided without authentication: nothing asks for it"
+}
+
+func (x *Explainer) waypoint(f plan.Flow) string {
+	w := x.plan.Peers[f.Dst.Peer].Waypoint
+	if w < 0 {
+		return "nothing"
+	}
+	wp := &x.plan.Waypoints[w]
+	if wp.ServiceAccount != "" {
+		return "service account " + wp.Name()
+	}
+	return "namespace " + wp.Namespace
+}

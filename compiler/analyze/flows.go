@@ -1,0 +1,323 @@
+package analyze
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+)
+
+// chunkLines is how many lines a worker takes at a time; maxLine bounds one line.
+const (
+	chunkLines = 1024
+	maxLine    = 1 << 20
+)
+
+// flowLine is what a line of input says. Other fields are kept as they are.
+type flowLine struct {
+	From           string          `json:"from"`
+	To             string          `json:"to"`
+	Protocol       string          `json:"protocol"`
+	Port           json.RawMessage `json:"port"`
+	ProtocolNumber *uint8          `json:"protocolNumber"`
+	ICMP           *struct {
+		Type uint8 `json:"type"`
+		Code uint8 `json:"code"`
+	} `json:"icmp"`
+	HTTP *RequestJSON `json:"http"`
+}
+
+// RequestJSON is a request as tests and flow lines write it.
+type RequestJSON struct {
+	Method  string                    `json:"method"`
+	Path    string                    `json:"path"`
+	Host    string                    `json:"host"`
+	Headers map[string]string         `json:"headers"`
+	Claims  map[string]map[string]any `json:"claims"`
+}
+
+// Request makes the plan's form of a request, with the defaults of a test: GET, "/", no host.
+func (r *RequestJSON) Request() *plan.Request {
+	q := &plan.Request{Method: r.Method, Path: r.Path, Host: r.Host, Claims: r.Claims}
+	if q.Path == "" {
+		q.Path = "/"
+	}
+	if len(r.Headers) > 0 {
+		q.Headers = map[string][]string{}
+		for k, v := range r.Headers {
+			key := strings.ToLower(k)
+			q.Headers[key] = append(q.Headers[key], v)
+			q.GRPC = q.GRPC || key == "content-type" && strings.HasPrefix(v, "application/grpc")
+		}
+	}
+	return q
+}
+
+// chunk is a run of lines on its way from the reader to the writer.
+type chunk struct {
+	lines [][]byte
+	out   []byte
+	bad   int
+	done  chan struct{}
+}
+
+// Flows answers JSON lines of flows, in their order. It returns how many lines could not be answered; each of those
+// has an error field.
+func (n *Names) Flows(ctx context.Context, w io.Writer, r io.Reader, workers int) (bad int, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	work, order := make(chan *chunk, workers), make(chan *chunk, 4*workers)
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			a := &flowAnswerer{names: n, places: newPlaces(n.plan), targets: map[string]resolved{}}
+			for c := range work {
+				c.answer(a)
+				close(c.done)
+			}
+		})
+	}
+	var readErr error
+	wg.Go(func() {
+		defer close(order)
+		defer close(work)
+		readErr = readChunks(ctx, r, work, order)
+	})
+	out := bufio.NewWriterSize(w, 1<<16)
+	for c := range order {
+		<-c.done
+		bad += c.bad
+		if _, werr := out.Write(c.out); werr != nil && err == nil {
+			err = fmt.Errorf("writing flows: %w", werr)
+			cancel()
+		}
+	}
+	wg.Wait()
+	if ferr := out.Flush(); ferr != nil && err == nil {
+		err = fmt.Errorf("writing flows: %w", ferr)
+	}
+	return bad, errors.Join(err, readErr)
+}
+
+func readChunks(ctx context.Context, r io.Reader, work, order chan<- *chunk) error {
+	s := bufio.NewScanner(r)
+	s.Buffer(make([]byte, 1<<16), maxLine)
+	c := &chunk{done: make(chan struct{})}
+	send := func() bool {
+		select {
+		case order <- c:
+		case <-ctx.Done():
+			return false
+		}
+		work <- c
+		c = &chunk{done: make(chan struct{})}
+		return true
+	}
+	for s.Scan() {
+		line := bytes.TrimSpace(s.Bytes())
+		if len(line) == 0 {
+			continue
+		}
+		c.lines = append(c.lines, bytes.Clone(line))
+		if len(c.lines) == chunkLines && !send() {
+			return ctx.Err()
+		}
+	}
+	if len(c.lines) > 0 && !send() {
+		return ctx.Err()
+	}
+	if err := s.Err(); err != nil {
+		return fmt.Errorf("reading flows: %w", err)
+	}
+	return ctx.Err()
+}
+
+func (c *chunk) answer(a *flowAnswerer) {
+	for _, line := range c.lines {
+		var ok bool
+		if c.out, ok = a.line(c.out, line); !ok {
+			c.bad++
+		}
+	}
+	c.lines = nil
+}
+
+// resolved is the cached answer for a name.
+type resolved struct {
+	target *Target
+	err    error
+}
+
+// maxCached bounds how many names a worker remembers.
+const maxCached = 1 << 16
+
+// flowAnswerer answers lines; each worker has its own.
+type flowAnswerer struct {
+	names   *Names
+	places  *places
+	targets map[string]resolved
+}
+
+func (a *flowAnswerer) target(name string) (*Target, error) {
+	if r, ok := a.targets[name]; ok {
+		return r.target, r.err
+	}
+	t, err := a.names.Resolve(name)
+	if len(a.targets) >= maxCached {
+		clear(a.targets)
+	}
+	a.targets[name] = resolved{t, err}
+	return t, err
+}
+
+// line appends the line with its answer, or with an error.
+func (a *flowAnswerer) line(out, line []byte) ([]byte, bool) {
+	var f flowLine
+	if err := json.Unmarshal(line, &f); err != nil {
+		return appendError([]byte("{"), out, fmt.Errorf("not a JSON object of a flow: %w", err)), false
+	}
+	body := withoutAnswer(line)
+	r, err := a.ask(&f)
+	if err != nil {
+		return appendError(body, out, err), false
+	}
+	out = append(out, body...)
+	if len(body) > 1 {
+		out = append(out, ',')
+	}
+	out = append(out, `"verdict":"`...)
+	out = append(out, r.Verdict.String()...)
+	out = append(out, `","egress":"`...)
+	out = append(out, r.Egress.Verdict.String()...)
+	out = append(out, `","ingress":"`...)
+	out = append(out, r.Ingress.Verdict.String()...)
+	out = append(out, `","rule":`...)
+	out = appendString(out, a.rule(&r))
+	out = append(out, `,"authentication":"`...)
+	out = append(out, r.How...)
+	return append(out, "\"}\n"...), true
+}
+
+func (a *flowAnswerer) ask(f *flowLine) (Reply, error) {
+	q := Question{}
+	var err error
+	if f.From == "" || f.To == "" {
+		return Reply{}, errors.New("a flow needs from and to")
+	}
+	if q.From, err = a.target(f.From); err != nil {
+		return Reply{}, fmt.Errorf("from: %w", err)
+	}
+	if q.To, err = a.target(f.To); err != nil {
+		return Reply{}, fmt.Errorf("to: %w", err)
+	}
+	if q.Port, err = f.port(); err != nil {
+		return Reply{}, err
+	}
+	if f.HTTP != nil {
+		q.Request = f.HTTP.Request()
+	}
+	return a.names.Ask(q)
+}
+
+// port reads protocol and port. A protocol is needed: only at the command line does a bare number mean TCP (S13).
+func (f *flowLine) port() (Port, error) {
+	if f.ProtocolNumber != nil {
+		return Port{Space: ir.OtherProtocol, Number: uint16(*f.ProtocolNumber)}, nil
+	}
+	space := ir.TCP
+	switch {
+	case f.Protocol != "":
+		var err error
+		if space, err = ParseProtocol(f.Protocol); err != nil {
+			return Port{}, err
+		}
+	case f.HTTP == nil:
+		return Port{}, errors.New("a flow needs a protocol: TCP, UDP, SCTP, ICMP, ICMPv6 or IP")
+	}
+	if space == ir.ICMPv4 || space == ir.ICMPv6 {
+		if f.ICMP != nil {
+			return Port{Space: space, Number: uint16(f.ICMP.Type)<<8 | uint16(f.ICMP.Code)}, nil
+		}
+		return Port{}, fmt.Errorf("%s needs icmp: {\"type\": …}", space)
+	}
+	text := string(f.Port)
+	if name, err := strconv.Unquote(text); err == nil {
+		text = name
+	}
+	if text == "" || text == "null" {
+		return Port{}, fmt.Errorf("%s needs a port", space)
+	}
+	return portOf(space, text)
+}
+
+// rule names what decided on the side that decided: a rule, or the default.
+func (a *flowAnswerer) rule(r *Reply) string { return outcomeText(a.places, r.Side()) }
+
+// outcomeText names the rule of an outcome by its place, or the default that decided (S31).
+func outcomeText(s *places, o *plan.Outcome) string {
+	switch {
+	case o.Rule != plan.None && o.Reason == plan.ByRule:
+		return s.rule(o.Rule).Place
+	case o.Rule != plan.None:
+		return o.Reason.String() + " " + s.rule(o.Rule).Place
+	case o.Policy != plan.None:
+		return o.Reason.String() + " " + s.policy(o.Policy).Place
+	}
+	return o.Reason.String()
+}
+
+// answerFields are what an answer adds to a line.
+var answerFields = []string{"verdict", "egress", "ingress", "rule", "authentication", "error"}
+
+// withoutAnswer returns the line without its closing brace and without an answer that it may hold already.
+func withoutAnswer(line []byte) []byte {
+	for _, f := range answerFields {
+		if bytes.Contains(line, []byte(`"`+f+`"`)) {
+			return stripped(line)
+		}
+	}
+	return bytes.TrimRight(line[:len(line)-1], " \t")
+}
+
+func stripped(line []byte) []byte {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(line, &fields); err != nil {
+		return []byte("{") // the caller has read the line already
+	}
+	for _, f := range answerFields {
+		delete(fields, f)
+	}
+	b, err := json.Marshal(fields)
+	if err != nil {
+		return []byte("{")
+	}
+	return b[:len(b)-1]
+}
+
+// appendError appends an open object with an error.
+func appendError(body, out []byte, err error) []byte {
+	out = append(out, body...)
+	if len(body) > 1 {
+		out = append(out, ',')
+	}
+	out = append(out, `"error":`...)
+	out = appendString(out, err.Error())
+	return append(out, "}\n"...)
+}
+
+func appendString(out []byte, s string) []byte {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return append(out, `""`...) // a string always marshals
+	}
+	return append(out, b...)
+}

@@ -1,0 +1,114 @@
+package analyze
+
+import (
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+)
+
+// miss is a way in which a rule does not match a flow.
+type miss uint8
+
+const (
+	missPeer miss = 1 << iota
+	missPort
+	missProof
+	missRequest
+	missEnded
+	missAudit
+)
+
+// view is one side of a flow as a rule sees it.
+type view struct {
+	plan          *plan.Plan
+	direction     ir.Direction
+	subject, peer plan.PeerIndex
+	key           plan.PortKey
+	request       *plan.Request
+}
+
+// provable reports whether both ends can prove who they are: TCP between enrolled pods (S18).
+func (v *view) provable() bool {
+	return v.key.Space() == ir.TCP && v.plan.Peers[v.subject].Enrolled && v.plan.Peers[v.peer].Enrolled
+}
+
+// destination is the end whose container ports names stand for.
+func (v *view) destination() plan.PeerIndex {
+	if v.direction == ir.Egress {
+		return v.peer
+	}
+	return v.subject
+}
+
+// misses says in which ways a rule does not match the flow; 0 is a match. A rule that looks at requests misses none
+// where no request is given.
+func (v *view) misses(i plan.RuleIndex) miss {
+	r := &v.plan.Rules[i]
+	var m miss
+	if !v.peerMatches(r) {
+		m |= missPeer
+	}
+	if !v.portMatches(r) {
+		m |= missPort
+	}
+	if v.plan.Policies[r.Policy].Layer == ir.Mesh && r.Action == ir.Allow && !r.Plaintext && !v.provable() {
+		m |= missProof
+	}
+	if end := r.Source.NotAfter; r.Action == ir.Allow && !end.IsZero() && !end.After(v.plan.Now) {
+		m |= missEnded
+	}
+	if r.Audit {
+		m |= missAudit
+	}
+	if r.HTTP && v.request != nil && !anyMatch(r.Source.HTTP, v.request) {
+		m |= missRequest
+	}
+	return m
+}
+
+func anyMatch(ms []ir.HTTPMatch, q *plan.Request) bool {
+	for i := range ms {
+		if plan.MatchHTTP(&ms[i], q) {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *view) peerMatches(r *plan.Rule) bool {
+	if v.peer == 0 {
+		return false // nothing matches an unknown address (S3)
+	}
+	return r.PeerSet < 0 || v.plan.PeerSets[r.PeerSet].Has(v.peer)
+}
+
+func (v *view) portMatches(r *plan.Rule) bool {
+	if r.HTTP && v.key.Space() != ir.TCP {
+		return false
+	}
+	if r.Ports == nil {
+		return true
+	}
+	for _, p := range r.Ports {
+		if p.Space != v.key.Space() {
+			continue
+		}
+		if p.Name == "" && p.First <= v.key.Number() && v.key.Number() <= p.Last {
+			return true
+		}
+		for _, n := range v.plan.Peers[v.destination()].NamedPorts {
+			if p.Name == n.Name && n.Space == p.Space && n.Number == v.key.Number() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// rules lists a policy's rules in a direction, in the source's order.
+func rulesOf(p *plan.Plan) map[plan.PolicyIndex][]plan.RuleIndex {
+	out := map[plan.PolicyIndex][]plan.RuleIndex{}
+	for i := range p.Rules {
+		out[p.Rules[i].Policy] = append(out[p.Rules[i].Policy], plan.RuleIndex(i))
+	}
+	return out
+}
