@@ -25,3 +25,8 @@ const (
 //
 //go:embed cue.mod/module.cue v1alpha1/*.cue
 var FS embed.FS
+
+// CRDs holds crds/*.yaml, one CustomResourceDefinition a kind.
+//
+//go:embed crds/*.yaml
+var CRDs embed.FS

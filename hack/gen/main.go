@@ -91,5 +91,10 @@ func Generate(root string) (map[string][]byte, error) {
 		return nil, err
 	}
 	files["schemas/fields_gen.go"] = fields
+	for _, k := range l.Kinds() {
+		if files["schemas/crds/"+k.CRD.Plural()+".yaml"], err = crd(l, k); err != nil {
+			return nil, err
+		}
+	}
 	return files, nil
 }
