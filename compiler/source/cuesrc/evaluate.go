@@ -1,0 +1,404 @@
+package cuesrc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/build"
+	"cuelang.org/go/cue/cuecontext"
+
+	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/source/manifest"
+	"github.com/weir-mesh/weir/schemas"
+)
+
+// contextObjects is how many objects one CUE context evaluates before a fresh one takes over: a context keeps
+// what was built in it, and costs a few milliseconds to make (the schema is compiled anew).
+const contextObjects = 500
+
+// maxJSONBytes bounds the objects of a package set together.
+const maxJSONBytes = 256 << 20
+
+// maxDiagnostics bounds the findings, which a hostile package could make without end.
+const maxDiagnostics = 1000
+
+// testsField is the bundle's field that holds tests.
+const testsField = "tests"
+
+// Evaluate loads the paths in this process. It is for trusted input and for the child process: it cannot be
+// interrupted while CUE evaluates one piece. Progress is called with a name of what is evaluated next.
+func Evaluate(ctx context.Context, paths []string, progress func(string)) (*Bundle, error) {
+	return evaluate(ctx, schemas.FS, paths, pieceSize, progress)
+}
+
+func evaluate(ctx context.Context, schema fs.FS, paths []string, piece int, progress func(string)) (*Bundle, error) {
+	inst, err := loadSchema(schema)
+	if err != nil {
+		return nil, err
+	}
+	if len(paths) == 0 {
+		paths = []string{"."}
+	}
+	r := &reader{ctx: ctx, seen: map[string]bool{}}
+	progress("the files")
+	r.paths(paths)
+	e := &evaluator{reader: r, schema: inst, piece: piece, progress: progress, out: &Bundle{}}
+	if err := e.fresh(); err != nil {
+		return nil, err
+	}
+	packs := r.packages()
+	for _, f := range r.files {
+		e.out.Files = append(e.out.Files, f.name)
+	}
+	for _, p := range packs {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("evaluating %s: %w", p.own[0].name, err)
+		}
+		if err := e.pack(p); err != nil {
+			return nil, err
+		}
+	}
+	e.finish()
+	return e.out, nil
+}
+
+type evaluator struct {
+	reader   *reader
+	schema   *build.Instance
+	piece    int
+	progress func(string)
+	out      *Bundle
+
+	cue    *cue.Context
+	lang   cue.Value       // the schema's package
+	bundle cue.Value       // its closed definition #Bundle
+	fields map[string]bool // its fields
+	built  int             // objects evaluated in this context
+	bytes  int             // of all objects' JSON
+}
+
+// fresh replaces the CUE context, and drops what the last one kept.
+func (e *evaluator) fresh() error {
+	e.cue, e.built = cuecontext.New(), 0
+	e.lang = e.cue.BuildInstance(e.schema)
+	e.bundle = e.lang.LookupPath(cue.MakePath(cue.Def("#Bundle")))
+	if err := e.bundle.Err(); err != nil {
+		return fmt.Errorf("evaluating the schema: %w", err)
+	}
+	if e.fields != nil {
+		return nil
+	}
+	e.fields = map[string]bool{}
+	it, err := e.bundle.Fields(cue.Optional(true))
+	if err != nil {
+		return fmt.Errorf("evaluating the schema: %w", err)
+	}
+	for it.Next() {
+		e.fields[it.Selector().Unquoted()] = true
+	}
+	return nil
+}
+
+// pack evaluates one package. What is wrong in it goes to the diagnostics; the error is for a failure of ours.
+func (e *evaluator) pack(p *pack) error {
+	e.progress(p.own[0].name)
+	files, diags := parse(slices.Concat(p.own, p.inherited))
+	imp := newImporter(e.reader, e.schema, p.module)
+	for _, f := range files {
+		imp.check(f)
+	}
+	diags = append(diags, imp.diags...)
+	if diags.HasErrors() {
+		e.report(diags)
+		return nil
+	}
+	inst := imp.build.NewInstance(p.dir, nil)
+	inst.PkgName = p.name
+	var errs []error
+	for _, f := range files {
+		errs = append(errs, inst.AddSyntax(f))
+	}
+	errs = append(errs, inst.Complete())
+	if inst.ResolutionErr != nil {
+		errs = append(errs, inst.ResolutionErr)
+	}
+	for _, err := range errs {
+		if err != nil {
+			imp.diags = append(imp.diags, plainErrors(CodeReference, err)...)
+		}
+	}
+	if imp.diags.HasErrors() {
+		e.report(imp.diags)
+		return nil
+	}
+	return e.pieces(&unit{evaluator: e, pack: p, files: files, imp: imp, user: userFiles(p)}, layoutOf(files, e.fields))
+}
+
+// userFiles names the files whose places may be shown for a package.
+func userFiles(p *pack) map[string]bool {
+	m := map[string]bool{}
+	for _, f := range p.own {
+		m[f.name] = true
+	}
+	for _, f := range p.inherited {
+		m[f.name] = true
+	}
+	return m
+}
+
+// unit is a package in evaluation.
+type unit struct {
+	*evaluator
+	pack   *pack
+	files  []*ast.File
+	imp    *importer
+	user   map[string]bool
+	raw    cue.Value // the piece as the user's files alone have it
+	failed bool      // what the package shares is in error: further pieces would say the same
+}
+
+// pieces evaluates a package, a few objects at a time where that means the same.
+func (e *evaluator) pieces(u *unit, l *layout) error {
+	u.unknownFields(l)
+	own := u.owned(l)
+	if !l.separable {
+		return u.whole(l, own)
+	}
+	for first := true; first || len(own) > 0; first = false {
+		n := min(e.piece, len(own))
+		piece := own[:n]
+		own = own[n:]
+		if u.failed {
+			return nil
+		}
+		chosen := map[*object]bool{}
+		for _, o := range piece {
+			chosen[o] = true
+		}
+		l.take(chosen)
+		v, err := u.build(n, first)
+		if err != nil {
+			return err
+		}
+		for _, o := range piece {
+			u.object(v, o.key, o)
+		}
+	}
+	return nil
+}
+
+// owned leaves out the objects that only the folders above declare: they are theirs.
+func (u *unit) owned(l *layout) []*object {
+	var own []*object
+	for _, o := range l.objects {
+		if slices.ContainsFunc(o.decls, func(f *ast.Field) bool { return u.ownFile(f.Pos().Filename()) }) {
+			own = append(own, o)
+		}
+	}
+	return own
+}
+
+func (u *unit) ownFile(name string) bool {
+	return slices.ContainsFunc(u.pack.own, func(f *sourceFile) bool { return f.name == name })
+}
+
+// whole evaluates a package in one piece, with the objects that it computes.
+func (u *unit) whole(l *layout, own []*object) error {
+	v, err := u.build(len(l.objects), true)
+	if err != nil || u.failed {
+		return err
+	}
+	written := map[objectKey]*object{}
+	for _, o := range l.objects {
+		written[o.key] = o
+	}
+	for _, o := range own {
+		u.object(v, o.key, o)
+	}
+	for field := range u.fields {
+		it, err := v.LookupPath(cue.MakePath(cue.Str(field))).Fields()
+		if err != nil {
+			u.report(u.errors(v, nil, err))
+			continue
+		}
+		for it.Next() {
+			k := objectKey{field, it.Selector().Unquoted()}
+			if written[k] != nil {
+				continue
+			}
+			if at := u.userPosition(it.Value()); at.File == "" || u.ownFile(at.File) {
+				u.object(v, k, &object{key: k})
+			}
+		}
+	}
+	u.computedFields(v, l)
+	return nil
+}
+
+// build evaluates the files as they are now, as a closed bundle of about n objects.
+func (u *unit) build(n int, first bool) (cue.Value, error) {
+	if u.built > 0 && u.built+n > contextObjects {
+		if err := u.fresh(); err != nil {
+			return cue.Value{}, err
+		}
+	}
+	u.built += n + 1
+	inst := u.imp.build.NewInstance(u.pack.dir, nil)
+	inst.PkgName = u.pack.name
+	for _, f := range u.files {
+		if err := inst.AddSyntax(f); err != nil {
+			return cue.Value{}, fmt.Errorf("building a piece of %s: %w", u.pack.dir, err)
+		}
+	}
+	err := inst.Complete()
+	inst.ResolutionErr = nil // an import may be used by another piece; the whole was resolved before
+	u.raw = u.cue.BuildInstance(inst)
+	if err == nil && inst.Err != nil {
+		err = inst.Err
+	}
+	if err != nil {
+		u.failed = true
+		u.report(plainErrors(CodeReference, err))
+		return cue.Value{}, nil
+	}
+	v := u.bundle.Unify(u.raw)
+	if first {
+		u.shared(v)
+	}
+	return v, nil
+}
+
+// object evaluates one object to JSON, or reports what is wrong with it.
+func (u *unit) object(v cue.Value, k objectKey, o *object) {
+	val := v.LookupPath(cue.MakePath(cue.Str(k.field), cue.Str(k.name)))
+	out := Object{Name: k.name, Kind: kindOf(val, k.field), Key: u.userPosition(val)}
+	if len(o.decls) > 0 {
+		out.Key = spanOf(o.decls[0].Label).position()
+		p := &placer{home: out.Key.File, places: map[string]Place{}}
+		for _, d := range o.decls {
+			p.value("", d.Value)
+		}
+		out.Fields = p.places
+	}
+	if !u.named(val, k) {
+		u.badName(k, &out)
+		return
+	}
+	if err := val.Validate(cue.Concrete(true), cue.Final(), cue.All()); err != nil {
+		u.report(u.examine(val, k, &out))
+		return
+	}
+	data, err := val.MarshalJSON()
+	if err != nil {
+		u.report(u.errors(val, &out, err))
+		return
+	}
+	out.JSON = data
+	if k.field == testsField {
+		u.out.Tests = append(u.out.Tests, out)
+	} else {
+		out.Name, out.Namespace = nameOf(data, k.name)
+		u.out.Objects = append(u.out.Objects, out)
+	}
+	if u.bytes += len(data); u.bytes > maxJSONBytes && !u.failed {
+		u.failed = true
+		u.report(diag.List{{Code: manifest.CodeLimit, Severity: diag.Error, Pos: out.Key,
+			Message: fmt.Sprintf("the objects are more than %d MiB together (limit on total size)", maxJSONBytes>>20), Hint: "name fewer paths"}})
+	}
+}
+
+// named reports whether the bundle takes the object's name: its patterns are what gives an object its kind, and
+// a test its obligations.
+func (u *unit) named(v cue.Value, k objectKey) bool {
+	want := "kind"
+	if k.field == testsField {
+		want = "expect"
+	}
+	if v.LookupPath(cue.MakePath(cue.Str(want))).Exists() {
+		return true
+	}
+	it, err := v.Fields(cue.All())
+	if err != nil {
+		return v.Err() == nil
+	}
+	for it.Next() {
+		if it.Selector().ConstraintType() != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// kindOf is the object's kind as the schema's place gives it.
+func kindOf(v cue.Value, field string) string {
+	if field == testsField {
+		return "Test"
+	}
+	k, err := v.LookupPath(cue.MakePath(cue.Str("kind"))).String()
+	if err == nil {
+		return k
+	}
+	name := strings.ToUpper(field[:1]) + strings.TrimSuffix(field[1:], "s")
+	if stem, ok := strings.CutSuffix(name, "ie"); ok {
+		return stem + "y"
+	}
+	return name
+}
+
+// nameOf reads name and namespace of an evaluated object.
+func nameOf(data []byte, key string) (name, namespace string) {
+	var o struct {
+		Metadata struct{ Name, Namespace string }
+	}
+	if err := json.Unmarshal(data, &o); err != nil || o.Metadata.Name == "" {
+		return key, ""
+	}
+	return o.Metadata.Name, o.Metadata.Namespace
+}
+
+func (e *evaluator) report(l diag.List) {
+	if room := maxDiagnostics - len(e.out.Diagnostics); len(l) > room {
+		l = l[:max(room, 0)]
+	}
+	e.out.Diagnostics = append(e.out.Diagnostics, l...)
+}
+
+// finish puts everything into the order of the places, which no order of evaluation changes.
+func (e *evaluator) finish() {
+	byPlace := func(a, b Object) int { return a.Key.Compare(b.Key) }
+	slices.SortStableFunc(e.out.Objects, byPlace)
+	slices.SortStableFunc(e.out.Tests, byPlace)
+	e.repeats(e.out.Objects)
+	full := len(e.out.Diagnostics) >= maxDiagnostics
+	e.out.Diagnostics = append(e.out.Diagnostics, e.reader.diags...)
+	if full {
+		e.out.Diagnostics.Add(diag.Diagnostic{Code: CodeTooMany, Severity: diag.Error, Message: fmt.Sprintf("more than %d findings: the rest is left out", maxDiagnostics), Hint: "correct these first"})
+	}
+	e.out.Diagnostics.Sort()
+}
+
+// repeats reports objects that two packages, or two keys, declare: which one holds would hang on the order.
+func (e *evaluator) repeats(objects []Object) {
+	first := map[string]*Object{}
+	for i := range objects {
+		o := &objects[i]
+		ns := o.Namespace
+		if ns == "" {
+			ns = "default"
+		}
+		k := o.Kind + " " + ns + "/" + o.Name
+		f := first[k]
+		if f == nil {
+			first[k] = o
+			continue
+		}
+		e.report(diag.List{{Code: manifest.CodeTwice, Severity: diag.Error, Pos: o.Pos("metadata.name"), Message: o.Ref() + " is given twice",
+			Hint: "keep one of the two", Related: []diag.Related{{Pos: f.Pos("metadata.name"), Message: "first given here"}}}})
+	}
+}
