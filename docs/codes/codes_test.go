@@ -1,6 +1,8 @@
 package codes
 
 import (
+	"go/scanner"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,9 +12,24 @@ import (
 )
 
 var (
-	use     = regexp.MustCompile(`"(WEIR\d{4})"`)
+	use     = regexp.MustCompile("^[\"`](WEIR\\d{4})[\"`]$")
 	mention = regexp.MustCompile(`WEIR\d{4}`)
 )
+
+// literals returns the string literals of a Go file, quotes included; comments are not code.
+func literals(src []byte) (lits []string) {
+	var s scanner.Scanner
+	f := token.NewFileSet().AddFile("", -1, len(src))
+	s.Init(f, src, func(token.Position, string) {}, 0)
+	for {
+		switch _, tok, lit := s.Scan(); tok {
+		case token.EOF:
+			return lits
+		case token.STRING:
+			lits = append(lits, lit)
+		}
+	}
+}
 
 // scan returns, for the repository's sources, where each code is used (a string literal in Go that is
 // no test) and where it is mentioned at all (Go, tests included, and CUE, whose guards carry messages).
@@ -37,11 +54,15 @@ func scan(t *testing.T, root string) (used, mentioned map[string]string) {
 		if err != nil {
 			return err
 		}
-		for _, m := range mention.FindAllString(string(b), -1) {
-			mentioned[m] = path
+		texts := []string{string(b)}
+		if isGo {
+			texts = literals(b)
 		}
-		if isGo && !strings.HasSuffix(path, "_test.go") {
-			for _, m := range use.FindAllStringSubmatch(string(b), -1) {
+		for _, text := range texts {
+			for _, m := range mention.FindAllString(text, -1) {
+				mentioned[m] = path
+			}
+			if m := use.FindStringSubmatch(text); m != nil && isGo && !strings.HasSuffix(path, "_test.go") {
 				used[m[1]] = path
 			}
 		}
