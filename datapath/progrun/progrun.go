@@ -3,9 +3,7 @@
 package progrun
 
 import (
-	"errors"
 	"net/netip"
-	"time"
 
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
@@ -21,8 +19,7 @@ const (
 	ToPod
 )
 
-// Runner holds programs loaded for one projection.
-type Runner struct{}
+func (h Hook) String() string { return [...]string{"from-pod", "to-pod"}[h] }
 
 // Flow is one packet's flow as seen at an endpoint's veth.
 type Flow struct {
@@ -40,37 +37,28 @@ type Result struct {
 	// Pass is the packet's fate; Drop is the reason when it is false.
 	Pass bool
 	Drop datapath.Drop
-	// Decided says that a decision was looked up; the rest is zero without.
-	Decided  bool
-	Decision uint32 // place in Projection.Decisions
+	// Decided says that a decision was looked up; what follows is zero without.
+	Decided bool
+	// Decision is the place in Projection.Decisions that the cell holds; Verdict and what follows are those of the
+	// decision that holds in its place at the moment of New (S28).
+	Decision uint32
 	Verdict  plan.Verdict
 	Audit    plan.Verdict
 	// Rule and AuditRule are places in Projection.Rules, or -1.
 	Rule, AuditRule int32
-	Peer            uint32
-	Generation      uint64
-	Reply           bool // passed as a reply of a tracked connection
+	// Peer is the number of the identity found for the remote address.
+	Peer uint32
+	// Port is the key that was looked up: the original direction's.
+	Port plan.PortKey
+	// Generation is the one that the packet saw.
+	Generation, Epoch uint64
+	// Reply says that the packet passed, or not, as part of a tracked connection.
+	Reply bool
 }
 
-var errSkeleton = errors.New("progrun is being built")
-
-// New loads the programs and publishes the projection to them. Endpoints need no interfaces.
-func New(p *plan.Projection, now time.Time) (*Runner, error) { return nil, errSkeleton }
-
-// Publish makes another projection the current generation.
-func (r *Runner) Publish(p *plan.Projection, now time.Time) error { return errSkeleton }
-
-// Reset forgets all connections, so that one flow's state does not answer for another.
-func (r *Runner) Reset() error { return errSkeleton }
-
-// Flow builds the first packet of a flow of the endpoint (a place in Projection.Endpoints) and runs it at the hook,
-// as if no connection were tracked.
-func (r *Runner) Flow(h Hook, endpoint int, f Flow) (Result, error) { return Result{}, errSkeleton }
-
-// Packet runs a whole Ethernet frame at the hook; conntrack applies.
-func (r *Runner) Packet(h Hook, endpoint int, frame []byte, ownSocket bool) (Result, error) {
-	return Result{}, errSkeleton
+// Options change how a Runner is set up.
+type Options struct {
+	// Shares gives every endpoint a conntrack of its own with as many entries; 0 lets all of them share one, which is
+	// cheaper and makes no difference to single packets.
+	Shares uint32
 }
-
-// Close frees the programs.
-func (r *Runner) Close() error { return nil }

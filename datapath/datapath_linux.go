@@ -14,10 +14,6 @@ var errSkeleton = errors.New("the datapath is being built")
 // except Events.
 type Datapath struct{}
 
-// Probe says in one sentence why this process cannot run the datapath here (no Linux, not root, no BPF, a kernel
-// before 6.1), or returns nil.
-func Probe() error { return errSkeleton }
-
 // Open takes over what is pinned under the root, or makes it: it mounts the BPF file system when it is missing, loads
 // the programs and puts them in place of those that are attached, without a moment in which none is. What the kernel
 // holds goes on deciding until Apply.
