@@ -122,10 +122,11 @@ func property(l *language.Language, t *language.Type) apiextensions.JSONSchemaPr
 
 // keyRule bounds the keys of a map, for which OpenAPI in a CRD has no word.
 func keyRule(key *language.Type) apiextensions.ValidationRule {
-	return apiextensions.ValidationRule{
-		Rule:    fmt.Sprintf("self.all(k, size(k) <= %d)", key.MaxLen),
-		Message: fmt.Sprintf("a key has at most %d characters", key.MaxLen),
+	rule, message := fmt.Sprintf("self.all(k, size(k) <= %d", key.MaxLen), key.Message
+	for _, p := range key.Patterns {
+		rule += " && k.matches('" + p + "')"
 	}
+	return apiextensions.ValidationRule{Rule: rule + ")", Message: message}
 }
 
 func integer(t *language.Type) apiextensions.JSONSchemaProps {

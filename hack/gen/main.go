@@ -96,5 +96,8 @@ func Generate(root string) (map[string][]byte, error) {
 			return nil, err
 		}
 	}
+	for name, content := range referencePages(l) {
+		files["docs/reference/"+name] = content
+	}
 	return files, nil
 }

@@ -50,7 +50,7 @@ func (s *Struct) guard(c *ast.Comprehension, alias string) error {
 		return fmt.Errorf("translating the guard %q: %w", msg, err)
 	}
 	s.UsedGuard = s.UsedGuard || tr.used
-	s.Guards = append(s.Guards, Guard{Message: msg, CEL: rule, Metadata: strings.Contains(rule, "self.metadata.")})
+	s.Guards = append(s.Guards, Guard{Message: msg, CEL: rule, Metadata: strings.Contains(rule, "self.metadata.__namespace__")})
 	return nil
 }
 

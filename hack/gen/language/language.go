@@ -66,7 +66,7 @@ type Field struct {
 // Guard is a rule across fields: the message of what it refuses, and the CEL rule that says the same.
 type Guard struct {
 	Message, CEL string
-	// Metadata is set for a guard about metadata, which CEL can't see as the CRD's own schema.
+	// Metadata is set for a guard about metadata.namespace, which a CRD says by its scope.
 	Metadata bool
 }
 
