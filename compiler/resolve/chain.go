@@ -81,11 +81,11 @@ func (c *chain) outcome(m bitset, audit bool) (plan.Outcome, []plan.Entry) {
 		c.tooLong = true
 		return plan.Outcome{Verdict: plan.Deny, Reason: plan.ByCapacity, Rule: plan.None, Policy: plan.None, List: plan.None}, nil
 	}
-	return c.collapse(entries, m)
+	return c.collapse(entries, m, audit)
 }
 
 // collapse makes one verdict of a list whose entries agree, and a redirect of one whose entries differ (S22).
-func (c *chain) collapse(entries []plan.Entry, m bitset) (plan.Outcome, []plan.Entry) {
+func (c *chain) collapse(entries []plan.Entry, m bitset, audit bool) (plan.Outcome, []plan.Entry) {
 	last := entries[len(entries)-1].Outcome
 	differ := false
 	auth := plan.AuthNone
@@ -107,18 +107,24 @@ func (c *chain) collapse(entries []plan.Entry, m bitset) (plan.Outcome, []plan.E
 	out := plan.Outcome{Verdict: plan.Redirect, Rule: plan.None, Policy: plan.None, Auth: auth, List: plan.None}
 	if !served {
 		out.Verdict, out.Reason, out.Auth = plan.Deny, plan.ByNoWaypoint, plan.AuthNone
-		c.unserved[firstRule(entries)] = true
+		c.unserved[c.firstRule(entries, m, audit)] = true
 		return out, nil
 	}
-	out.Rule = firstRule(entries)
+	out.Rule = c.firstRule(entries, m, audit)
 	return out, entries
 }
 
-// firstRule is the rule that stands for a redirect: the first that looks at requests.
-func firstRule(entries []plan.Entry) plan.RuleIndex {
+// firstRule is the rule that stands for a redirect: the first that decides some requests, or, where defaults decide
+// all, the first that looks at requests at all, a pass.
+func (c *chain) firstRule(entries []plan.Entry, m bitset, audit bool) plan.RuleIndex {
 	for i := range entries {
 		if len(entries[i].Conds) > 0 && entries[i].Rule != plan.None {
 			return entries[i].Rule
+		}
+	}
+	for i := range c.slots {
+		if s := &c.slots[i]; s.http != nil && m.has(i) && (audit || !s.audit) {
+			return s.rule
 		}
 	}
 	return plan.None

@@ -33,6 +33,8 @@ import (
 //     in the families that rules with matchPods speak of.
 //  15. A request that gives a query parameter twice, which a rule asks for, may be refused as what can't be evaluated.
 //  16. A repeated header is one header with all values (RFC 9110, 5.3).
+//  17. A backslash in a path is a slash: Envoy makes it one before anything sees it, and cannot refuse it (S24 asks for
+//     400). No rule and no backend ever sees one.
 
 // says is what a tier or layer answers (S9, S10).
 type says uint8

@@ -6,13 +6,59 @@ import (
 	"github.com/weir-mesh/weir/compiler/ir"
 )
 
-// flow makes a flow of the world, near the borders that its rules draw more often than elsewhere.
+// flow makes a flow of the world: mostly one that some rule is about, or a neighbour of one.
 func (g *gen) flow() flow {
+	p, r := g.anyRule()
+	if r == nil || g.one(4) {
+		return g.anyFlow()
+	}
+	for range 40 {
+		f := g.anyFlow()
+		if g.w.isAbout(p, r, f) {
+			if g.one(6) {
+				f.space, f.number = g.spaceAndNumber(f.src.addr.Is4())
+			}
+			if r.HTTP != nil && f.request != nil {
+				f.request = g.requestFor(pick(g, r.HTTP...))
+			}
+			return f
+		}
+	}
+	return g.anyFlow()
+}
+
+func (g *gen) anyRule() (*ir.Policy, *ir.Rule) {
+	if len(g.w.policies) == 0 {
+		return nil, nil
+	}
+	p := &g.w.policies[g.IntN(len(g.w.policies))]
+	if len(p.Rules) == 0 {
+		return nil, nil
+	}
+	return p, &p.Rules[g.IntN(len(p.Rules))]
+}
+
+// isAbout says whether a rule reaches a flow, in the audit chain at least.
+func (w *world) isAbout(p *ir.Policy, r *ir.Rule, f flow) bool {
+	src, dst := w.party(f.src, f.dst), w.party(f.dst, f.src)
+	subject, peer := src, dst
+	if r.Direction == ir.Ingress {
+		subject, peer = dst, src
+	}
+	if subject.kind != pod || peer.kind == pod && peer.pod == subject.pod || !w.selects(&p.Subject, subject.pod) {
+		return false
+	}
+	q := question{w: w, direction: r.Direction, subject: subject.pod, peer: peer, destination: dst, space: f.space, number: f.number, audit: true}
+	return q.reaches(p, r)
+}
+
+// anyFlow makes a flow near the borders that the world's rules draw more often than elsewhere.
+func (g *gen) anyFlow() flow {
 	var f flow
 	v4 := !g.one(3)
 	f.dst = g.end(v4, true)
 	f.src = g.end(v4, false)
-	if g.one(3) && len(g.w.inv.Services) > 0 {
+	if g.one(6) && len(g.w.inv.Services) > 0 {
 		if a := familyOf(pick(g, g.w.inv.Services...).ClusterIPs, v4); a.IsValid() {
 			f.dst = end{place: atAddress, addr: a}
 		}
@@ -54,7 +100,7 @@ func (w *world) nodeOf(pod int) int {
 
 // end makes an end of a flow, most often a pod.
 func (g *gen) end(v4, isDestination bool) end {
-	switch g.IntN(8) {
+	switch g.IntN(12) {
 	case 0:
 		n := g.IntN(len(g.w.inv.Nodes))
 		return end{place: onNode, node: n, addr: familyOf(g.w.inv.Nodes[n].Addrs, v4)}
@@ -151,6 +197,30 @@ func (g *gen) spaceAndNumber(v4 bool) (ir.Space, uint16) {
 		p.space = ir.ICMPv6
 	}
 	return p.space, p.number
+}
+
+// requestFor makes a request that meets an alternative, or misses one of its conditions.
+func (g *gen) requestFor(m ir.HTTPMatch) *request {
+	r := g.request()
+	for range 60 {
+		if r != nil && !r.refused() && r.matches(&m) {
+			break
+		}
+		r = g.request()
+	}
+	if r != nil && g.one(3) {
+		switch other := g.request(); {
+		case other == nil:
+			return nil
+		case g.one(3):
+			r.path = other.path
+		case g.one(2):
+			r.headers, r.claims = other.headers, other.claims
+		default:
+			r.method, r.query, r.host = other.method, other.query, other.host
+		}
+	}
+	return r
 }
 
 // request makes a request of which rules can say something; nil is what is not HTTP.

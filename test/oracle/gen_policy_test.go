@@ -10,18 +10,18 @@ import (
 )
 
 func (g *gen) policies() {
-	n := pick(g, 0, 1, 2, 3, 4, 5, 6, 7)
+	n := pick(g, 1, 2, 3, 4, 5, 6, 7, 8)
 	names := g.Perm(n)
 	for i := range n {
 		p := ir.Policy{Layer: pick(g, ir.Orchestrator, ir.Mesh, ir.Mesh), Tier: pick(g, ir.Admin, ir.Namespace, ir.Namespace, ir.Baseline),
-			Name: fmt.Sprintf("p%d", names[i]), Priority: pick[int32](g, 0, 10, 10, 20), Audit: g.one(8)}
+			Name: fmt.Sprintf("p%d", names[i]), Priority: pick[int32](g, 0, 10, 10, 10, 20), Audit: g.one(8)}
 		p.Pos = diag.Position{File: "w.cue", Line: 100 * (i + 1)}
 		g.kind(&p)
 		for d := range p.Isolate {
-			p.Isolate[d] = p.Tier == ir.Namespace && g.one(2) || g.one(20)
+			p.Isolate[d] = p.Tier == ir.Namespace && g.one(3) || g.one(30)
 			p.AuditIsolate[d] = g.one(16)
 		}
-		for range pick(g, 0, 1, 1, 2, 2, 3) {
+		for range pick(g, 0, 1, 2, 2, 3, 4) {
 			r := g.rule(&p)
 			r.Index, r.Pos = len(p.Rules), diag.Position{File: "w.cue", Line: 100*(i+1) + len(p.Rules) + 1}
 			p.Rules = append(p.Rules, r)
@@ -43,10 +43,10 @@ func (g *gen) kind(p *ir.Policy) {
 		p.Kind = pick(g, "MeshPolicy", "ClusterMeshPolicy")
 	}
 	switch g.IntN(5) {
-	case 0:
-	case 1:
-		p.Subject.Pods = g.podLabels()
+	case 0, 1:
 	case 2:
+		p.Subject.Pods = g.podLabels()
+	case 3:
 		p.Subject.Namespaces = g.namespaceLabels()
 	default:
 		p.Subject.Namespace = pick(g, g.w.inv.Namespaces...).Name
@@ -55,7 +55,7 @@ func (g *gen) kind(p *ir.Policy) {
 		p.Subject.Namespace, p.Subject.Namespaces = pick(g, g.w.inv.Namespaces...).Name, nil
 		p.Namespace = p.Subject.Namespace
 	}
-	if p.Layer == ir.Mesh && g.one(8) {
+	if p.Layer == ir.Mesh && g.one(12) {
 		p.Subject.EnrolledOnly = true
 	}
 	if g.one(10) {
@@ -88,6 +88,9 @@ func (g *gen) rule(p *ir.Policy) ir.Rule {
 		}
 		if !g.one(4) {
 			r.Ports = []ir.Port{{Space: ir.TCP, First: 80, Last: pick[uint16](g, 80, 8080)}}
+		}
+		if g.one(2) {
+			r.Peers = nil
 		}
 	}
 	if p.Layer == ir.Mesh && r.Action == ir.Allow && g.one(2) {

@@ -99,7 +99,7 @@ func (g *gen) pods() {
 			p.Labels["tier"] = pick(g, "front", "back")
 		}
 		p.Workload = inventory.Workload{Kind: "Deployment", Namespace: p.Namespace, Name: fmt.Sprintf("workload%d", i)}
-		switch g.IntN(8) {
+		switch g.IntN(12) {
 		case 0: // S1: hostNetwork
 			p.HostNetwork, p.Addrs = true, g.w.inv.Nodes[node].Addrs
 		case 1: // S4: declared, no address yet
@@ -146,7 +146,7 @@ func (g *gen) namedPorts() []inventory.NamedPort {
 }
 
 func (g *gen) configure() {
-	if g.one(5) {
+	if g.one(8) {
 		g.w.config.EnforceNetworkPolicy = g.one(2)
 		return // S16: without a MeshConfig nothing is enrolled
 	}
@@ -177,8 +177,8 @@ func (g *gen) configure() {
 	default:
 		c.Enrolled = []ir.Selector{mesh}
 	}
-	c.Waypoint = pick(g, inventory.WaypointPerNamespace, inventory.WaypointPerNamespace, inventory.WaypointPerServiceAccount, inventory.WaypointNone)
-	if g.one(3) {
+	c.Waypoint = pick(g, inventory.WaypointPerNamespace, inventory.WaypointPerNamespace, inventory.WaypointPerNamespace, inventory.WaypointPerServiceAccount, inventory.WaypointNone)
+	if g.one(4) {
 		c.Waypoints = []ir.Selector{{Pods: ir.LabelSelector{{Key: "app", Op: ir.In, Values: []string{"api", "web"}}}}}
 	}
 }

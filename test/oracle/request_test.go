@@ -23,7 +23,7 @@ func (r *request) refused() bool {
 	if !strings.HasPrefix(p, "/") {
 		return true // S23: malformed
 	}
-	for _, bad := range []string{"%2f", "%5c", `\`, "#"} { // S24
+	for _, bad := range []string{"%2f", "%5c", "#"} { // S24; for the backslash see ruling 17
 		if strings.Contains(p, bad) {
 			return true
 		}
@@ -51,7 +51,7 @@ func unescaped(path string) string {
 
 // cleanPath is the path that rules see: dot segments, then double slashes resolved (S24).
 func (r *request) cleanPath() string {
-	segments := strings.Split(unescaped(r.path), "/")[1:]
+	segments := strings.Split(unescaped(strings.ReplaceAll(r.path, `\`, "/")), "/")[1:]
 	var out []string
 	for i, s := range segments {
 		if s != "." && s != ".." {
