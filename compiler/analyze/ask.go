@@ -277,6 +277,8 @@ func (n *Names) authentication(q Question, r *Reply) string {
 		return "plaintext"
 	case r.Auth == plan.AuthNone:
 		return "none"
+	case r.Answer.Verdict == plan.Redirect:
+		return "mTLS" // with the waypoint, wherever it runs
 	}
 	together, apart := false, false
 	from, to := n.nodes(q.From.Endpoints), n.nodes(n.behind(q.To, r))
@@ -289,7 +291,8 @@ func (n *Names) authentication(q Question, r *Reply) string {
 	return attested(together, apart)
 }
 
-// attested words an authenticated connection: kernel-attested on one node, mTLS between nodes (S20).
+// attested words an authenticated connection: kernel-attested on one node, mTLS between nodes (S20), and either where
+// the nodes are not known or both kinds of pairs exist.
 func attested(together, apart bool) string {
 	switch {
 	case together && !apart:
@@ -297,7 +300,7 @@ func attested(together, apart bool) string {
 	case apart && !together:
 		return "mTLS"
 	}
-	return "mTLS between nodes, kernel-attested on one"
+	return "mTLS or kernel-attested"
 }
 
 // behind returns the pods that a target's connections end at.

@@ -66,6 +66,8 @@ type Names struct {
 	pods      map[string]int32      // by ns/name
 	services  map[string][]int32    // frontends by ns/name
 	known     []string              // every name, for near misses
+	// peerFamily is the family of each identity that only addresses of one family have.
+	peerFamily []family
 	// declared is the family of pods that have no address yet, where the ranges tell.
 	declared family
 }
@@ -94,6 +96,7 @@ func NewNames(p *plan.Plan) (*Names, error) {
 		n.services[key] = append(n.services[key], int32(i))
 	}
 	n.declared = familyOf(p.Ranges)
+	n.families()
 	n.collect()
 	return n, nil
 }
@@ -119,6 +122,25 @@ func familyOf(ranges []netip.Prefix) family {
 		f = g
 	}
 	return f
+}
+
+// families finds the family of each identity; where addresses of both have it, or none, it is anyFamily.
+func (n *Names) families() {
+	n.peerFamily = make([]family, len(n.plan.Peers))
+	seen := make([]bool, len(n.plan.Peers))
+	for i := range n.plan.Endpoints {
+		e := &n.plan.Endpoints[i]
+		for j, p := range e.Peers {
+			f := n.declared
+			if j < len(e.Addrs) {
+				f = addrFamily(e.Addrs[j])
+			}
+			if seen[p] && n.peerFamily[p] != f {
+				f = anyFamily
+			}
+			seen[p], n.peerFamily[p] = true, f
+		}
+	}
 }
 
 func addrFamily(a netip.Addr) family {

@@ -1,0 +1,325 @@
+package analyze
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+)
+
+// Row is one line of what may talk to what.
+type Row struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Ports are the connections, written out: TCP 8443, TCP 8000-8080, any.
+	Ports []string `json:"ports"`
+	// Requests are those that a waypoint lets through; empty where the connection alone decides.
+	Requests []string `json:"requests,omitempty"`
+	// Via says how it is authenticated, and by which waypoint or exception.
+	Via string `json:"via"`
+}
+
+// reachEnd is one line's end: a workload, or something that is no pod.
+type reachEnd struct {
+	name      string
+	peers     []plan.PeerIndex
+	endpoints []int32
+	pod       bool
+	// pods is how many pods the end is: one talks to itself anyway (S6).
+	pods int
+}
+
+// keyRange is a range of port keys, both ends included.
+type keyRange struct{ first, last uint32 }
+
+// span is a range that is allowed in one way.
+type span struct {
+	keyRange
+	way way
+}
+
+// way is how a connection is allowed; two spans of one way are one line.
+type way struct {
+	auth             plan.Auth
+	egress, ingress  plan.ListIndex
+	exceptE, exceptI plan.RuleIndex
+}
+
+// Reach lists what may talk to what: every ordered pair of workloads, of world and nodes with workloads.
+func (n *Names) Reach() []Row {
+	r := &reacher{names: n, plan: n.plan, cache: map[[2]plan.PeerIndex][]span{}}
+	ends := r.ends()
+	var rows []Row
+	for i := range ends {
+		for j := range ends {
+			if a, b := &ends[i], &ends[j]; (a.pod || b.pod) && (i != j || a.pods > 1) {
+				rows = append(rows, r.pair(a, b)...)
+			}
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
+	return rows
+}
+
+type reacher struct {
+	names *Names
+	plan  *plan.Plan
+	cache map[[2]plan.PeerIndex][]span
+}
+
+// ends lists workloads, then the rest: nodes, the API server, and each block of the world that some rule tells apart.
+func (r *reacher) ends() []reachEnd {
+	var out []reachEnd
+	at := map[string]int{}
+	add := func(name string, p plan.PeerIndex, pod bool) *reachEnd {
+		i, ok := at[name]
+		if !ok {
+			i = len(out)
+			at[name] = i
+			out = append(out, reachEnd{name: name, pod: pod})
+		}
+		if e := &out[i]; !slices.Contains(e.peers, p) {
+			e.peers = append(e.peers, p)
+		}
+		return &out[i]
+	}
+	for i := range r.plan.Endpoints {
+		ep := &r.plan.Endpoints[i]
+		for j, p := range ep.Peers {
+			e := add(r.names.Label(int32(i)), p, !ep.HostNetwork)
+			if j == 0 {
+				e.endpoints = append(e.endpoints, int32(i))
+				e.pods += max(1, int(ep.Replicas))
+			}
+		}
+	}
+	for i := range r.plan.Peers {
+		p := &r.plan.Peers[i]
+		switch {
+		case p.APIServer && p.Kind != plan.OwnHostPeer:
+			add("kube-apiserver", plan.PeerIndex(i), false)
+		case p.Kind == plan.HostPeer:
+			add("host", plan.PeerIndex(i), false)
+		case p.Kind == plan.OwnHostPeer:
+			add("own-node", plan.PeerIndex(i), false)
+		case p.Kind == plan.WorldPeer && p.Prefix.Bits() == 0:
+			add("world", plan.PeerIndex(i), false)
+		case p.Kind == plan.WorldPeer:
+			add(p.Prefix.String(), plan.PeerIndex(i), false)
+		}
+	}
+	return out
+}
+
+// pair makes the lines from one end to another.
+func (r *reacher) pair(a, b *reachEnd) []Row {
+	if b.name == "own-node" {
+		return nil // seen from the pod only as a source (S5)
+	}
+	byWay := map[way][]keyRange{}
+	var order []way
+	for _, s := range a.peers {
+		for _, d := range b.peers {
+			if !r.sameFamily(s, d) {
+				continue
+			}
+			for _, sp := range r.spans(s, d) {
+				if _, ok := byWay[sp.way]; !ok {
+					order = append(order, sp.way)
+				}
+				byWay[sp.way] = append(byWay[sp.way], sp.keyRange)
+			}
+		}
+	}
+	var rows []Row
+	for _, w := range order {
+		row := Row{From: a.name, To: b.name, Ports: rangesText(mergeRanges(byWay[w])), Via: r.via(w, a, b)}
+		row.Requests = r.requests(w)
+		rows = append(rows, row)
+	}
+	return joinRows(rows)
+}
+
+// joinRows makes one line of lines that differ in nothing but their ports.
+func joinRows(rows []Row) []Row {
+	var out []Row
+	for _, row := range rows {
+		i := slices.IndexFunc(out, func(o Row) bool { return o.Via == row.Via && slices.Equal(o.Requests, row.Requests) })
+		if i < 0 {
+			out = append(out, row)
+			continue
+		}
+		for _, p := range row.Ports {
+			if !slices.Contains(out[i].Ports, p) {
+				out[i].Ports = append(out[i].Ports, p)
+			}
+		}
+	}
+	return out
+}
+
+// sameFamily reports whether two identities can be of one address family.
+func (r *reacher) sameFamily(a, b plan.PeerIndex) bool {
+	fa, fb := r.family(a), r.family(b)
+	return fa == anyFamily || fb == anyFamily || fa == fb
+}
+
+func (r *reacher) family(i plan.PeerIndex) family {
+	if p := &r.plan.Peers[i]; p.Kind == plan.WorldPeer {
+		return addrFamily(p.Prefix.Addr())
+	}
+	return r.names.peerFamily[i]
+}
+
+// spans lists what is allowed from one identity to another, in ranges of ports with one answer.
+func (r *reacher) spans(s, d plan.PeerIndex) []span {
+	if out, ok := r.cache[[2]plan.PeerIndex{s, d}]; ok {
+		return out
+	}
+	var out []span
+	starts := r.starts(s, d)
+	for i, first := range starts {
+		last := uint32(ir.NumSpaces)<<16 - 1
+		if i+1 < len(starts) {
+			last = starts[i+1] - 1
+		}
+		a := r.plan.Decide(plan.Flow{Src: plan.NewEnd(s), Dst: plan.NewEnd(d), Port: plan.PortKey(first)})
+		if a.Verdict == plan.Deny {
+			continue
+		}
+		w := way{auth: a.Auth, egress: plan.None, ingress: plan.None, exceptE: r.exception(&a.Egress), exceptI: r.exception(&a.Ingress)}
+		if a.Verdict == plan.Redirect {
+			w.egress, w.ingress = a.Egress.List, a.Ingress.List
+		}
+		if n := len(out); n > 0 && out[n-1].way == w && out[n-1].last+1 == first {
+			out[n-1].last = last
+			continue
+		}
+		out = append(out, span{keyRange{first, last}, w})
+	}
+	r.cache[[2]plan.PeerIndex{s, d}] = out
+	return out
+}
+
+// starts are the first keys of the ranges in which neither side's answer changes.
+func (r *reacher) starts(s, d plan.PeerIndex) []uint32 {
+	out := []uint32{0}
+	for side, p := range []plan.PeerIndex{s, d} {
+		if sub := r.plan.SubjectOf(p); sub != nil {
+			out = append(out, sub.Tables[ir.Direction(side)].Starts...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (r *reacher) exception(d *plan.Decision) plan.RuleIndex {
+	if d.Rule != plan.None && r.plan.Rules[d.Rule].Exception != "" {
+		return d.Rule
+	}
+	return plan.None
+}
+
+// requests lists the requests that pass where a waypoint decides.
+func (r *reacher) requests(w way) []string {
+	var out []string
+	for _, l := range []plan.ListIndex{w.egress, w.ingress} {
+		if l == plan.None {
+			continue
+		}
+		denied := false
+		for _, e := range r.plan.Lists[l].Entries {
+			switch {
+			case e.Verdict == plan.Deny:
+				denied = denied || len(e.Conds) > 0
+			case len(e.Conds) == 0 && denied:
+				out = append(out, "any other request")
+			case len(e.Conds) == 0:
+				out = append(out, "any request")
+			default:
+				out = append(out, conditionsText(e.Conds))
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func conditionsText(conds [][]ir.HTTPMatch) string {
+	var all []string
+	for _, c := range conds {
+		all = append(all, requestsText(c))
+	}
+	return strings.Join(all, " and ")
+}
+
+// via says how a connection is authenticated (S18 to S20), and who decides its requests.
+func (r *reacher) via(w way, a, b *reachEnd) string {
+	var parts []string
+	switch w.auth {
+	case plan.AuthRequired:
+		q := Question{From: &Target{Endpoints: a.endpoints}, To: &Target{Endpoints: b.endpoints}}
+		reply := Reply{Verdict: plan.Allow, Auth: w.auth, Flow: plan.Flow{Dst: plan.End{Frontend: plan.None}}}
+		if w.egress != plan.None || w.ingress != plan.None {
+			reply.Answer.Verdict = plan.Redirect
+		}
+		parts = append(parts, r.names.authentication(q, &reply))
+	case plan.AuthPlaintext:
+		for _, i := range []plan.RuleIndex{w.exceptE, w.exceptI} {
+			if i == plan.None {
+				continue
+			}
+			if text := "exception " + exceptionText(r.plan, i); !slices.Contains(parts, text) {
+				parts = append(parts, text)
+			}
+		}
+	default:
+		parts = append(parts, "not authenticated")
+	}
+	if w.egress != plan.None || w.ingress != plan.None {
+		if wp := r.plan.Peers[b.peers[0]].Waypoint; wp >= 0 {
+			parts = append(parts, "waypoint "+r.plan.Waypoints[wp].Name())
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func mergeRanges(in []keyRange) []keyRange {
+	slices.SortFunc(in, func(a, b keyRange) int { return cmp.Compare(a.first, b.first) })
+	var out []keyRange
+	for _, k := range in {
+		if n := len(out); n > 0 && k.first <= out[n-1].last+1 {
+			out[n-1].last = max(out[n-1].last, k.last)
+			continue
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+// rangesText writes ranges of port keys: "any" for everything, whole protocols by name.
+func rangesText(in []keyRange) []string {
+	if len(in) == 1 && in[0].first == 0 && in[0].last == uint32(ir.NumSpaces)<<16-1 {
+		return []string{"any"}
+	}
+	var out []string
+	for _, k := range in {
+		for s := k.first >> 16; s <= k.last>>16; s++ {
+			first, last := max(k.first, s<<16), min(k.last, s<<16|0xffff)
+			out = append(out, spaceText(ir.Space(s), uint16(first), uint16(last)))
+		}
+	}
+	return out
+}
+
+func spaceText(s ir.Space, first, last uint16) string {
+	if s == ir.OtherProtocol {
+		last = min(last, 255)
+		if first == 0 && last == 255 {
+			return "any other IP protocol"
+		}
+	}
+	return portText(ir.Port{Space: s, First: first, Last: last})
+}
