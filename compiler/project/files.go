@@ -1,6 +1,7 @@
 package project
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -92,11 +93,12 @@ func Decisions(p *plan.Plan) ([]byte, error) {
 		out.Subjects = append(out.Subjects, subject(p, int32(i)))
 	}
 	sortByID(out.Subjects, func(x *fileSubject) plan.ID { return x.ID })
-	for i := range p.Decisions {
+	decisions, lists := used(p)
+	for _, i := range decisions {
 		out.Decisions = append(out.Decisions, decision(p, &p.Decisions[i]))
 	}
 	sortByID(out.Decisions, func(x *fileDecision) plan.ID { return x.ID })
-	for i := range p.Lists {
+	for _, i := range lists {
 		l := fileList{ID: p.Lists[i].ID}
 		for _, e := range p.Lists[i].Entries {
 			l.Entries = append(l.Entries, fileEntry{e.Conds, outcome(p, &e.Outcome)})
@@ -108,6 +110,28 @@ func Decisions(p *plan.Plan) ([]byte, error) {
 		out.Services = append(out.Services, frontend(p, &p.Frontends[i]))
 	}
 	return encode("the decisions", out)
+}
+
+// used returns the decisions that some table holds, with what follows their ends, and those decisions' lists. A plan
+// that was changed in place holds older ones too.
+func used(p *plan.Plan) ([]plan.DecisionIndex, []plan.ListIndex) {
+	decisions, lists := map[plan.DecisionIndex]bool{}, map[plan.ListIndex]bool{}
+	for i := range p.Subjects {
+		for _, t := range p.Subjects[i].Tables {
+			for _, d := range t.Decisions {
+				for !decisions[d] {
+					decisions[d] = true
+					x := &p.Decisions[d]
+					lists[x.List], lists[x.Audit.List] = true, true
+					if x.NotAfter != 0 {
+						d = x.Then
+					}
+				}
+			}
+		}
+	}
+	delete(lists, plan.None)
+	return slices.Sorted(maps.Keys(decisions)), slices.Sorted(maps.Keys(lists))
 }
 
 func sortByID[T any](s []T, id func(*T) plan.ID) {
@@ -228,6 +252,9 @@ func Policies(p *plan.Plan) ([]byte, error) {
 		sortByID(f.Peers, func(x *plan.ID) plan.ID { return *x })
 		out.Policies[r.Policy].Rules = append(out.Policies[r.Policy].Rules, f)
 	}
+	slices.SortFunc(out.Policies, func(a, b filePolicy) int {
+		return cmp.Or(cmp.Compare(a.Layer, b.Layer), cmp.Compare(a.Tier, b.Tier), cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Object, b.Object))
+	})
 	return encode("the policies", out)
 }
 

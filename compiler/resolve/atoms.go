@@ -16,16 +16,17 @@ type atoms struct {
 func newAtoms(blocks []netip.Prefix) atoms {
 	a := atoms{blocks: map[netip.Prefix]bool{}}
 	for _, b := range blocks {
-		a.blocks[b] = true
-		f := family(b.Addr())
-		if !slices.Contains(a.lengths[f], b.Bits()) {
-			a.lengths[f] = append(a.lengths[f], b.Bits())
-		}
-	}
-	for f := range a.lengths {
-		slices.SortFunc(a.lengths[f], func(x, y int) int { return y - x })
+		a.add(b)
 	}
 	return a
+}
+
+func (a *atoms) add(b netip.Prefix) {
+	a.blocks[b] = true
+	ls := &a.lengths[family(b.Addr())]
+	if at, ok := slices.BinarySearchFunc(*ls, b.Bits(), func(x, y int) int { return y - x }); !ok {
+		*ls = slices.Insert(*ls, at, b.Bits())
+	}
 }
 
 func family(a netip.Addr) int {

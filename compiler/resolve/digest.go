@@ -58,7 +58,7 @@ func (c *compiler) policyDigest() string {
 // decisionDigest hashes identities, waypoints, subjects with their tables, and services.
 func (c *compiler) decisionDigest() string {
 	p := c.plan
-	c.decisionIDs()
+	c.decisionIDsFrom(&c.hashed)
 	c.subjectIDs = c.tableIDs()
 	c.decided = tree{}
 	for i := range p.Peers {
@@ -76,14 +76,12 @@ func (c *compiler) decisionDigest() string {
 	return c.decided.root()
 }
 
-// decisionIDs gives each decision its hash; what follows an end is always an earlier decision of the plan.
-func (c *compiler) decisionIDs() {
+// decisionIDsFrom gives the decisions from a place on their hashes, and moves the place to the end. What follows an
+// end is always an earlier decision of the plan.
+func (c *compiler) decisionIDsFrom(from *int) {
 	p := c.plan
-	for i := range p.Decisions {
-		d := &p.Decisions[i]
-		if d.ID != (plan.ID{}) {
-			continue
-		}
+	for ; *from < len(p.Decisions); *from++ {
+		d := &p.Decisions[*from]
 		s := struct {
 			Outcome, Audit stableOutcome
 			Log            bool

@@ -39,16 +39,29 @@ type compiler struct {
 	index    *peerIndex
 	sets     setInterner
 	subjects *subjectSet
-	peers    *peerBuilder
+	// selecting holds, by identity, the policies that select it, in order; names and http are, by policy, the named
+	// ports of its ingress rules and whether it looks at requests; numbers are what named ports stand for.
+	selecting [][]int32
+	names     []map[portName]bool
+	http      []bool
+	numbers   map[portName][]uint16
+	placer    *placer
+	peers     *peerBuilder
 	// subjectIDs are the hashes of the subjects with their tables; written, decided and placed are the plan's three
 	// parts as trees of ids.
 	subjectIDs               []plan.ID
+	hashed                   int // decisions that have their ids
 	written, decided, placed tree
 }
 
 // Compile makes the plan. The plan is complete and safe to use also when the findings hold errors: what could not
 // be decided is denied.
 func Compile(in Input) (*plan.Plan, diag.List) {
+	c := compileCold(in)
+	return c.plan, c.diags
+}
+
+func compileCold(in Input) *compiler {
 	c := &compiler{in: in, plan: &plan.Plan{Now: in.Now.UTC(), TrustDomain: in.Config.TrustDomain}}
 	c.order()
 	c.orderInventory()
@@ -64,7 +77,7 @@ func Compile(in Input) (*plan.Plan, diag.List) {
 	c.findings()
 	c.digest()
 	c.diags.Sort()
-	return c.plan, c.diags
+	return c
 }
 
 // order sorts the policies as they are asked (S10, S12), with ties broken by what the object is called, never by
@@ -74,10 +87,13 @@ func (c *compiler) order() {
 	for i := range c.in.Policies {
 		c.policies[i] = &c.in.Policies[i]
 	}
-	slices.SortStableFunc(c.policies, func(a, b *ir.Policy) int {
-		return cmp.Or(cmp.Compare(a.Layer, b.Layer), cmp.Compare(a.Tier, b.Tier), cmp.Compare(a.Priority, b.Priority),
-			cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortStableFunc(c.policies, comparePolicies)
+}
+
+// comparePolicies orders objects as they are asked.
+func comparePolicies(a, b *ir.Policy) int {
+	return cmp.Or(cmp.Compare(a.Layer, b.Layer), cmp.Compare(a.Tier, b.Tier), cmp.Compare(a.Priority, b.Priority),
+		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
 // orderInventory sorts a copy of the inventory, so that the plan's numbers follow from the content and not from the
@@ -104,19 +120,21 @@ func sorted[T any](in []T, by func(a, b T) int) []T {
 
 // record enters policies and rules into the plan.
 func (c *compiler) record() {
-	p := c.plan
-	p.Policies = make([]plan.Policy, len(c.policies))
-	c.ruleBase = make([]plan.RuleIndex, len(c.policies))
-	for i, pol := range c.policies {
-		p.Policies[i] = plan.Policy{Object: pol.Object(), Pos: pol.Pos, Layer: pol.Layer, Tier: pol.Tier,
-			Priority: pol.Priority, Audit: pol.Audit, Source: pol}
-		c.ruleBase[i] = plan.RuleIndex(len(p.Rules))
-		for j := range pol.Rules {
-			r := &pol.Rules[j]
-			p.Rules = append(p.Rules, plan.Rule{ID: ruleID(pol, r), Policy: plan.PolicyIndex(i), Direction: r.Direction,
-				Index: r.Index, Name: r.Name, Pos: r.Pos, Action: r.Action, Audit: r.Audit || pol.Audit, Plaintext: r.Plaintext,
-				Exception: r.Exception, HTTP: r.HTTP != nil, PeerSet: plan.None, Ports: r.Ports, Source: r})
-		}
-		p.Policies[i].ID = policyID(pol, p.Rules[c.ruleBase[i]:])
+	for i := range c.policies {
+		c.recordPolicy(i)
 	}
+}
+
+func (c *compiler) recordPolicy(i int) {
+	p, pol := c.plan, c.policies[i]
+	base := plan.RuleIndex(len(p.Rules))
+	c.ruleBase = append(c.ruleBase, base)
+	for j := range pol.Rules {
+		r := &pol.Rules[j]
+		p.Rules = append(p.Rules, plan.Rule{ID: ruleID(pol, r), Policy: plan.PolicyIndex(i), Direction: r.Direction,
+			Index: r.Index, Name: r.Name, Pos: r.Pos, Action: r.Action, Audit: r.Audit || pol.Audit, Plaintext: r.Plaintext,
+			Exception: r.Exception, HTTP: r.HTTP != nil, PeerSet: plan.None, Ports: r.Ports, Source: r})
+	}
+	p.Policies = append(p.Policies, plan.Policy{ID: policyID(pol, p.Rules[base:]), Object: pol.Object(), Pos: pol.Pos, Layer: pol.Layer,
+		Tier: pol.Tier, Priority: pol.Priority, Audit: pol.Audit, Source: pol})
 }

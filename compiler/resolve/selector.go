@@ -67,9 +67,9 @@ func (x *peerIndex) add(i int) {
 	}
 }
 
-// grow enters an identity that was appended.
-func (x *peerIndex) grow(p plan.Peer) {
-	x.peers = append(x.peers, p)
+// grow enters the identity that was appended last.
+func (x *peerIndex) grow(peers []plan.Peer) {
+	x.peers = peers
 	x.add(len(x.peers) - 1)
 }
 

@@ -96,17 +96,22 @@ func (c *compiler) buildSets() {
 	c.sets.byKey = map[string]int32{}
 	c.sets.enrolled = c.intern("enrolled", setDef{base: anyPeer, special: enrolledPods})
 	c.sets.waypoint = c.intern("waypoint", setDef{base: anyPeer, special: servedPods})
-	c.sets.matches = make([][]match, len(c.plan.Rules))
-	numbers := c.namedNumbers()
-	for i, pol := range c.policies {
-		for j := range pol.Rules {
-			k := int(c.ruleBase[i]) + j
-			c.plan.Rules[k].PeerSet = c.peerSet(&pol.Rules[j])
-			c.sets.matches[k] = c.ruleMatches(pol, &pol.Rules[j], c.plan.Rules[k].PeerSet, numbers)
-		}
+	c.numbers = c.namedNumbers()
+	for i := range c.policies {
+		c.matchRules(i)
 	}
 	c.buildParts()
 	c.buildBroad()
+}
+
+// matchRules computes what a policy's rules match; policies come in the order of their places.
+func (c *compiler) matchRules(i int) {
+	pol := c.policies[i]
+	for j := range pol.Rules {
+		k := int(c.ruleBase[i]) + j
+		c.plan.Rules[k].PeerSet = c.peerSet(&pol.Rules[j])
+		c.sets.matches = append(c.sets.matches, c.ruleMatches(pol, &pol.Rules[j], c.plan.Rules[k].PeerSet))
+	}
 }
 
 // buildBroad finds the classes of the broad sets.
@@ -213,7 +218,7 @@ func (c *compiler) within(set int32, key string, special func(*peerIndex) bitset
 
 // ruleMatches takes a rule apart. A mesh allow that asks for authentication matches TCP between enrolled endpoints
 // only (S18), a layer-7 rule TCP only (S13).
-func (c *compiler) ruleMatches(pol *ir.Policy, r *ir.Rule, set int32, numbers map[portName][]uint16) []match {
+func (c *compiler) ruleMatches(pol *ir.Policy, r *ir.Rule, set int32) []match {
 	var m match
 	var out []match
 	needsAuth := pol.Layer == ir.Mesh && r.Action == ir.Allow && !r.Plaintext
@@ -231,7 +236,7 @@ func (c *compiler) ruleMatches(pol *ir.Policy, r *ir.Rule, set int32, numbers ma
 		case r.Direction == ir.Ingress:
 			m.names = append(m.names, name)
 		default:
-			for _, n := range numbers[name] {
+			for _, n := range c.numbers[name] {
 				k := uint32(plan.Key(p.Space, n))
 				holders := c.within(set, fmt.Sprintf("port %s/%s=%d", p.Name, p.Space, n),
 					func(x *peerIndex) bitset { return x.holders(name, n) })

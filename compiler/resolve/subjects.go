@@ -3,6 +3,7 @@ package resolve
 import (
 	"encoding/binary"
 	"encoding/json"
+	"slices"
 
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
@@ -21,63 +22,78 @@ type subject struct {
 	waypoint bool
 	// ports are the subject's own numbers of named ports that its ingress rules name.
 	ports []plan.NamedPort
+	key   string
 }
 
 // buildSubjects finds for every pod identity the policies that select it, and its subject.
 func (c *compiler) buildSubjects() {
-	by := make([][]int32, len(c.plan.Peers))
+	c.selecting = make([][]int32, len(c.plan.Peers))
 	for i, p := range c.policies {
-		c.index.selector(&p.Subject).each(func(peer int) { by[peer] = append(by[peer], int32(i)) })
+		c.names, c.http = append(c.names, ingressNames(p)), append(c.http, looksAtRequests(p))
+		c.index.selector(&p.Subject).each(func(peer int) { c.selecting[peer] = append(c.selecting[peer], int32(i)) })
 	}
-	names := c.ingressNames()
-	http := c.policiesWithHTTP()
 	c.subjects = &subjectSet{byKey: map[string]int32{}}
 	for i := range c.plan.Peers {
-		p := &c.plan.Peers[i]
-		if p.Kind != plan.PodPeer || !p.Enrolled && len(by[i]) == 0 {
-			continue
+		if s, ok := c.subjectOf(i); ok {
+			c.plan.Peers[i].Subject = c.subjects.intern(&s)
 		}
-		s := subject{policies: by[i], enrolled: p.Enrolled}
-		for _, k := range by[i] {
-			s.waypoint = s.waypoint || p.Waypoint >= 0 && http[k]
-		}
-		for _, n := range p.NamedPorts {
-			if anyNames(by[i], names, portName{n.Name, n.Space}) {
-				s.ports = append(s.ports, n)
-			}
-		}
-		p.Subject = c.subjects.intern(&s)
 	}
 	c.plan.Subjects = make([]plan.Subject, len(c.subjects.list))
 	for i := range c.subjects.list {
 		c.plan.Subjects[i] = c.planSubject(&c.subjects.list[i])
 	}
 	for i := range c.plan.Endpoints {
-		e := &c.plan.Endpoints[i]
-		for _, p := range e.Peers {
-			if s := c.plan.SubjectOf(p); s != nil && s.Attached {
-				e.Attached = true
-			}
+		c.attach(&c.plan.Endpoints[i])
+	}
+}
+
+// attach says whether the datapath is attached to an endpoint (S17).
+func (c *compiler) attach(e *plan.Endpoint) {
+	e.Attached = false
+	for _, p := range e.Peers {
+		if s := c.plan.SubjectOf(p); s != nil && s.Attached {
+			e.Attached = true
 		}
 	}
 }
 
-// ingressNames are, by policy, the named ports of its ingress rules.
-func (c *compiler) ingressNames() []map[portName]bool {
-	out := make([]map[portName]bool, len(c.policies))
-	for i, p := range c.policies {
-		for _, r := range p.Rules {
-			for _, port := range r.Ports {
-				if r.Direction == ir.Ingress && port.Name != "" {
-					if out[i] == nil {
-						out[i] = map[portName]bool{}
-					}
-					out[i][portName{port.Name, port.Space}] = true
+// subjectOf returns the subject that an identity belongs to, false when it is no pod, or nothing selects it and it
+// is not enrolled.
+func (c *compiler) subjectOf(i int) (subject, bool) {
+	p, policies := &c.plan.Peers[i], c.selecting[i]
+	if p.Kind != plan.PodPeer || !p.Enrolled && len(policies) == 0 {
+		return subject{}, false
+	}
+	s := subject{policies: policies, enrolled: p.Enrolled}
+	for _, k := range policies {
+		s.waypoint = s.waypoint || p.Waypoint >= 0 && c.http[k]
+	}
+	for _, n := range p.NamedPorts {
+		if anyNames(policies, c.names, portName{n.Name, n.Space}) {
+			s.ports = append(s.ports, n)
+		}
+	}
+	return s, true
+}
+
+// ingressNames are the named ports of a policy's ingress rules.
+func ingressNames(p *ir.Policy) map[portName]bool {
+	var out map[portName]bool
+	for _, r := range p.Rules {
+		for _, port := range r.Ports {
+			if r.Direction == ir.Ingress && port.Name != "" {
+				if out == nil {
+					out = map[portName]bool{}
 				}
+				out[portName{port.Name, port.Space}] = true
 			}
 		}
 	}
 	return out
+}
+
+func looksAtRequests(p *ir.Policy) bool {
+	return slices.ContainsFunc(p.Rules, func(r ir.Rule) bool { return r.HTTP != nil })
 }
 
 func anyNames(policies []int32, names []map[portName]bool, n portName) bool {
@@ -87,16 +103,6 @@ func anyNames(policies []int32, names []map[portName]bool, n portName) bool {
 		}
 	}
 	return false
-}
-
-func (c *compiler) policiesWithHTTP() []bool {
-	out := make([]bool, len(c.policies))
-	for i, p := range c.policies {
-		for j := range p.Rules {
-			out[i] = out[i] || p.Rules[j].HTTP != nil
-		}
-	}
-	return out
 }
 
 func (s *subjectSet) intern(x *subject) int32 {
@@ -120,7 +126,8 @@ func (s *subjectSet) intern(x *subject) int32 {
 		return i
 	}
 	i := int32(len(s.list))
-	s.byKey[string(key)] = i
+	x.key = string(key)
+	s.byKey[x.key] = i
 	s.list = append(s.list, *x)
 	return i
 }

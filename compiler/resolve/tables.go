@@ -33,10 +33,10 @@ func (c *compiler) buildTables() {
 		})
 	}
 	wg.Wait()
-	p := newPlacer(c.plan)
+	c.placer = newPlacer(c.plan)
 	for i := range all {
 		for d := range all[i] {
-			c.plan.Subjects[i].Tables[d] = p.place(&all[i][d])
+			c.plan.Subjects[i].Tables[d] = c.placer.place(&all[i][d])
 			c.report(&c.plan.Subjects[i], &all[i][d].found)
 		}
 	}
