@@ -31,6 +31,9 @@ type touched struct {
 	setsAlways      []int32
 	children        [][]int32 // by base set
 	inverted        []int32
+	// local says, by set, that it is confined to namespaces; alike finds an identity by the sets that are not.
+	local []bool
+	alike map[string]int32
 	// tables are, by set, the sides that ask for it.
 	tables [][]*sideRef
 	sides  [][ir.NumDirections]*sideRef
@@ -187,6 +190,7 @@ func (n *Incremental) addIdentity(i int) {
 	c.selecting = append(c.selecting, b.selecting(c, i))
 	c.decided.add(p.ID)
 	n.freshRows(i)
+	b.remember(int32(i))
 	if p.Kind == plan.PodPeer {
 		b.namespace[p.Namespace] = append(b.namespace[p.Namespace], int32(i))
 	}

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -9,7 +10,7 @@ import (
 
 func newTouched(c *compiler) *touched {
 	b := &touched{namespace: map[string][]int32{}, setsByNamespace: map[string][]int32{}, setsByLabel: map[label][]int32{},
-		policies: map[string][]int32{}, memberOf: make([][]int32, len(c.plan.Peers)), members: make([][]int32, len(c.plan.Subjects)), backends: map[string]bool{}}
+		policies: map[string][]int32{}, alike: map[string]int32{}, memberOf: make([][]int32, len(c.plan.Peers)), members: make([][]int32, len(c.plan.Subjects)), backends: map[string]bool{}}
 	for i := range c.in.Inventory.Services {
 		for _, port := range c.in.Inventory.Services[i].Ports {
 			for _, back := range port.Backends {
@@ -31,6 +32,9 @@ func newTouched(c *compiler) *touched {
 	}
 	for i, p := range c.policies {
 		b.addPolicy(p, int32(i))
+	}
+	for i := range c.plan.Peers {
+		b.remember(int32(i))
 	}
 	for i := range c.plan.Subjects {
 		b.register(c, int32(i))
@@ -54,6 +58,8 @@ func (b *touched) addSet(c *compiler, s int32) {
 	}
 	b.children, b.tables = append(b.children, nil), append(b.tables, nil)
 	d := &c.sets.defs[s]
+	b.local = append(b.local, d.special == nil && !slices.ContainsFunc(d.peers, func(p ir.Peer) bool { return p.Pods == nil || p.Pods.Namespace == "" }) ||
+		d.special != nil && d.base != anyPeer && b.local[d.base])
 	switch {
 	case d.special != nil && d.base != anyPeer:
 		b.children[d.base] = append(b.children[d.base], s)
@@ -67,6 +73,9 @@ func (b *touched) addSet(c *compiler, s int32) {
 }
 
 func (b *touched) addPeer(p *ir.Peer, s int32) {
+	if p.CIDR != nil && !p.CIDR.MatchPods {
+		return // only parts of the world are in it, and those ask the part around them
+	}
 	if p.Pods == nil {
 		b.setsAlways = append(b.setsAlways, s)
 		return
@@ -152,6 +161,26 @@ func (b *touched) around(c *compiler, i int) plan.PeerIndex {
 	return 0
 }
 
+// remember keeps one identity for each choice of sets that span namespaces.
+func (b *touched) remember(i int32) {
+	if k := b.spanning(i); k != "" {
+		if _, ok := b.alike[k]; !ok {
+			b.alike[k] = i
+		}
+	}
+}
+
+// spanning writes the sets that hold an identity and are not confined to namespaces.
+func (b *touched) spanning(i int32) string {
+	var key []byte
+	for _, s := range b.memberOf[i] {
+		if !b.local[s] {
+			key = binary.LittleEndian.AppendUint32(key, uint32(s))
+		}
+	}
+	return string(key)
+}
+
 // selecting returns the policies that select an identity, in the order in which they are asked.
 func (b *touched) selecting(c *compiler, i int) []int32 {
 	p := &c.plan.Peers[i]
@@ -192,6 +221,9 @@ func (b *touched) leastDifference(c *compiler, i int) []int32 {
 	switch p.Kind {
 	case plan.PodPeer:
 		candidates = b.namespace[p.Namespace]
+		if k, ok := b.alike[b.spanning(int32(i))]; ok {
+			candidates = append(slices.Clip(candidates), k)
+		}
 	case plan.WorldPeer:
 		candidates = []int32{int32(b.around(c, i))}
 	}
