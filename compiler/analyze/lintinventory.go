@@ -1,0 +1,160 @@
+package analyze
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+)
+
+// splitIdentities reports rules that tell pods of one SPIFFE id apart: across nodes only the address does (S21).
+func (l *linter) splitIdentities() {
+	groups := map[string][]plan.PeerIndex{}
+	for i := range l.plan.Peers {
+		if id := l.plan.Peers[i].SPIFFE; id != "" {
+			groups[id] = append(groups[id], plan.PeerIndex(i))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(groups)) {
+		group := groups[id]
+		if len(group) < 2 {
+			continue
+		}
+		var rules []plan.RuleIndex
+		for i := range l.plan.Rules {
+			if l.splits(plan.RuleIndex(i), group) {
+				rules = append(rules, plan.RuleIndex(i))
+			}
+		}
+		if len(rules) == 0 {
+			continue
+		}
+		l.split(id, group, rules)
+	}
+}
+
+func (l *linter) split(id string, group []plan.PeerIndex, rules []plan.RuleIndex) {
+	slices.SortFunc(rules, func(a, b plan.RuleIndex) int { return l.plan.Rules[a].Pos.Compare(l.plan.Rules[b].Pos) })
+	var related []diag.Related
+	for _, r := range rules[1:min(len(rules), 1+maxNear)] {
+		related = append(related, diag.Related{Pos: l.plan.Rules[r].Pos, Message: "does, too"})
+	}
+	text := "this rule tells"
+	if len(rules) > 1 {
+		text = fmt.Sprintf("this rule and %d more tell", len(rules)-1)
+	}
+	l.add(CodeSplitIdentity, diag.Warning, l.plan.Rules[rules[0]].Pos,
+		fmt.Sprintf("%s pods of one identity apart, %s: %s", text, id, strings.Join(l.labels(group), " and ")),
+		"between nodes the identity proves the service account, not the labels: give the pods service accounts of their own", related...)
+}
+
+// labels names the workloads of identities, at most three.
+func (l *linter) labels(peers []plan.PeerIndex) []string {
+	var out []string
+	for i := range l.plan.Endpoints {
+		for _, p := range l.plan.Endpoints[i].Peers {
+			if name := l.names.Label(int32(i)); slices.Contains(peers, p) && !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	slices.Sort(out)
+	if len(out) > maxNear {
+		out = append(out[:maxNear], "others")
+	}
+	return out
+}
+
+// splits reports whether a rule matches some identities of a group and not others, by something that no certificate
+// proves.
+func (l *linter) splits(i plan.RuleIndex, group []plan.PeerIndex) bool {
+	r := &l.plan.Rules[i]
+	if r.PeerSet < 0 || r.Audit {
+		return false
+	}
+	set := &l.plan.PeerSets[r.PeerSet]
+	in := 0
+	for _, p := range group {
+		if set.Has(p) {
+			in++
+		}
+	}
+	return in > 0 && in < len(group)
+}
+
+// backends reports services behind which the endpoints get different answers: such connections are denied (S27).
+func (l *linter) backends() {
+	for f := range l.plan.Frontends {
+		if len(l.plan.Frontends[f].Backends) < 2 {
+			continue
+		}
+		var who []string
+		for s := range l.plan.Subjects {
+			if l.differs(int32(s), plan.FrontendIndex(f)) {
+				for _, name := range l.labels(l.peersOf[s]) {
+					if !slices.Contains(who, name) {
+						who = append(who, name)
+					}
+				}
+			}
+		}
+		if len(who) == 0 {
+			continue
+		}
+		fe := &l.plan.Frontends[f]
+		slices.Sort(who)
+		if len(who) > maxNear {
+			who = append(who[:maxNear], "others")
+		}
+		name := fe.Namespace + "/" + fe.Service
+		l.add(CodeBackends, diag.Warning, diag.Position{Object: "Service " + name},
+			fmt.Sprintf("%s are denied at service %s %s: the endpoints behind it get different answers", strings.Join(who, " and "), name, KeyText(fe.Port)),
+			"allow all endpoints behind the service, or let the service select only those that are allowed")
+	}
+}
+
+// differs reports whether a subject's egress answers differ, some of them letting through, behind a frontend.
+func (l *linter) differs(s int32, f plan.FrontendIndex) bool {
+	if len(l.peersOf[s]) == 0 {
+		return false
+	}
+	d := l.plan.FrontendTableDecision(l.plan.Subjects[s].Tables[ir.Egress], f, plan.None, 0)
+	return d.Reason == plan.ByBackends
+}
+
+// addresses reports workloads about which a verdict hangs on the address that their pods will get (S4).
+func (l *linter) addresses() {
+	seen := map[string]bool{}
+	for i := range l.plan.Endpoints {
+		e := &l.plan.Endpoints[i]
+		name := l.names.Label(int32(i))
+		if len(e.Addrs) > 0 || len(e.Peers) < 2 || seen[name] || !l.hangs(e.Peers) {
+			continue
+		}
+		seen[name] = true
+		l.add(CodeAddress, diag.Warning, e.Pos, fmt.Sprintf("a verdict about %s depends on the pod's address, which is not known yet", name),
+			"a rule's cidr with matchPods holds a part of the addresses that it may get: declare the pod ranges in the MeshConfig, or select pods by label")
+	}
+}
+
+// hangs reports whether some table answers differently for the identities.
+func (l *linter) hangs(peers []plan.PeerIndex) bool {
+	for s := range l.plan.Subjects {
+		for _, t := range l.plan.Subjects[s].Tables {
+			first := l.plan.Row(t, peers[0])
+			for _, p := range peers[1:] {
+				row := l.plan.Row(t, p)
+				for c := range t.NumClasses {
+					if a, b := l.plan.Decisions[t.Decision(first, c)], l.plan.Decisions[t.Decision(row, c)]; a.Verdict != b.Verdict || a.Auth != b.Auth {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,222 @@
+package analyze
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/compiler/resolve"
+)
+
+// provable reports the ports of a mesh allow that can never prove an identity beside others that can (S18). It returns
+// whether anything is left that can; an allow of which nothing can is reported by the front end that read it.
+func (l *linter) provable(r *plan.Rule, p *plan.Policy) bool {
+	if p.Layer != ir.Mesh || r.Action != ir.Allow || r.Plaintext {
+		return true
+	}
+	var ports []string
+	for _, port := range r.Ports {
+		if port.Space != ir.TCP {
+			ports = append(ports, portText(port))
+		}
+	}
+	if len(ports) > 0 && len(ports) < len(r.Ports) {
+		l.add(CodeNeverProved, diag.Warning, r.Pos, orList(ports)+" can never match: only TCP carries an identity, and this allow asks for one",
+			"give it a rule of its own with authentication: \"none\" and an exception, or leave it out")
+	}
+	return len(ports) == 0 || len(ports) < len(r.Ports)
+}
+
+func orPos(p, q diag.Position) diag.Position {
+	if p.IsValid() || p.Object != "" {
+		return p
+	}
+	return q
+}
+
+// emptyPeers reports each peer that selects nothing that was read.
+func (l *linter) emptyPeers(r *plan.Rule) {
+	for i := range r.Source.Peers {
+		peer := &r.Source.Peers[i]
+		if peer.Pods == nil || l.anyPod(peer.Pods) {
+			continue
+		}
+		l.add(CodeNoPeer, diag.Warning, orPos(peer.Pos, r.Pos), "no pod is "+strings.TrimPrefix(selectorText(peer.Pods), "pods "),
+			"nothing that was read has these labels, namespace or account")
+	}
+}
+
+func (l *linter) anyPod(s *ir.Selector) bool {
+	for i := range l.plan.Peers {
+		if l.plan.Peers[i].Kind == plan.PodPeer && resolve.Selects(s, &l.plan.Peers[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// idle says why a rule decides nothing although its subject and peers exist.
+func (l *linter) idle(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
+	v, met := l.meet(i, r, p)
+	switch {
+	case met:
+		l.shadowed(i, r, v)
+	case v.miss&missProof != 0:
+		l.add(CodeNotEnrolled, diag.Warning, r.Pos, "this allow matches nothing: it asks for authentication, and no end that it names is enrolled",
+			"label the namespaces weir.dev/mesh=enabled or set enrolment in the MeshConfig; or write authentication: \"none\" with an exception")
+	case v.miss&missPort != 0 && namesPort(r):
+		l.add(CodeNoPort, diag.Warning, r.Pos, "this rule matches nothing: no pod that it is about has a container port named as in "+portsText(r.Ports),
+			"name the port in the pod's containers, or write its number")
+	}
+}
+
+func namesPort(r *plan.Rule) bool {
+	for _, p := range r.Ports {
+		if p.Name != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// meeting is a flow that a rule matches, or how the flows that exist miss it.
+type meeting struct {
+	view
+	decision *plan.Decision
+	miss     miss
+}
+
+// meet looks for a flow between what exists that the rule matches.
+func (l *linter) meet(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) (meeting, bool) {
+	out := meeting{}
+	for _, s := range l.subjects[r.Policy] {
+		for _, subject := range l.peersOf[s][:min(1, len(l.peersOf[s]))] {
+			for peer := plan.PeerIndex(1); int(peer) < len(l.plan.Peers); peer++ {
+				v := view{plan: l.plan, direction: r.Direction, subject: subject, peer: peer}
+				if !v.peerMatches(r) {
+					continue
+				}
+				for _, k := range l.keys(&v, r) {
+					v.key = k
+					m := v.misses(i) &^ missAudit
+					if m != 0 {
+						out.miss |= m
+						continue
+					}
+					t := l.plan.Subjects[s].Tables[r.Direction]
+					return meeting{view: v, decision: &l.plan.Decisions[l.plan.At(t, peer, k)]}, true
+				}
+			}
+		}
+	}
+	return out, false
+}
+
+// keys are ports that a rule matches, one for each of its entries.
+func (l *linter) keys(v *view, r *plan.Rule) []plan.PortKey {
+	if r.Ports == nil {
+		return []plan.PortKey{plan.Key(ir.TCP, 1)}
+	}
+	var out []plan.PortKey
+	for _, p := range r.Ports {
+		if p.Name == "" {
+			out = append(out, plan.Key(p.Space, p.First))
+			continue
+		}
+		found := false
+		for _, n := range l.plan.Peers[v.destination()].NamedPorts {
+			if n.Name == p.Name && n.Space == p.Space {
+				out, found = append(out, plan.Key(n.Space, n.Number)), true
+			}
+		}
+		if !found {
+			out = append(out, plan.Key(p.Space, 0)) // a port that nothing has, so that the miss is seen
+		}
+	}
+	return out
+}
+
+// shadowed reports a rule that matches what exists and still decides nothing.
+func (l *linter) shadowed(i plan.RuleIndex, r *plan.Rule, m meeting) {
+	o := &m.decision.Outcome
+	if r.Audit {
+		o = &m.decision.Audit
+	}
+	what := "this rule never decides"
+	by, related := l.by(o)
+	other := plan.RuleIndex(plan.None)
+	if o.Rule != plan.None {
+		other = o.Rule
+	}
+	switch {
+	case other != plan.None && r.HTTP && r.Action == ir.Allow && !l.plan.Rules[other].HTTP && l.plan.Rules[other].Action == ir.Allow:
+		l.add(CodeIdleRequests, diag.Warning, r.Pos, "the requests of this rule are not looked at: a rule without http allows the same connections",
+			by+"; take that one out, or this one", related...)
+	case other != plan.None && r.Plaintext && !l.plan.Rules[other].Plaintext && l.plan.Rules[other].Action == ir.Allow:
+		l.add(CodeStrictest, diag.Warning, r.Pos, "this rule permits plaintext and never decides: where rules overlap, the strictest wins",
+			by+", and asks for authentication", related...)
+	default:
+		l.add(CodeNeverDecides, diag.Warning, r.Pos, what, by, related...)
+	}
+}
+
+// by says what decides in a rule's place.
+func (l *linter) by(o *plan.Outcome) (string, []diag.Related) {
+	switch {
+	case o.Rule != plan.None:
+		r := &l.plan.Rules[o.Rule]
+		ref := l.places.rule(o.Rule)
+		about := peersText(r.Source.Peers)
+		preposition := "from"
+		if r.Direction == ir.Egress {
+			preposition = "to"
+		}
+		on := ""
+		if r.Ports != nil {
+			on = " on " + portsText(r.Ports)
+		}
+		verb := map[ir.Action]string{ir.Allow: "allows", ir.Deny: "denies", ir.Pass: "passes on"}[r.Action]
+		return fmt.Sprintf("%s already %s what comes %s %s%s", ref.Short, verb, preposition, about, on), nil
+	case o.Policy != plan.None:
+		return l.places.policy(o.Policy).Short + " denies it first: nothing in its layer allows it", nil
+	}
+	return "the " + o.Reason.String() + " decides first", nil
+}
+
+// maxPairs bounds how many pairs of identities one finding looks at.
+const maxPairs = 10_000
+
+// plaintext reports a permission for plaintext that the other side never shares (S19).
+func (l *linter) plaintext(i plan.RuleIndex, r *plan.Rule) {
+	pairs, strict := 0, 0
+	for _, s := range l.subjects[r.Policy] {
+		for _, subject := range l.peersOf[s] {
+			for peer := plan.PeerIndex(1); int(peer) < len(l.plan.Peers) && pairs < maxPairs; peer++ {
+				v := view{plan: l.plan, direction: r.Direction, subject: subject, peer: peer}
+				if !v.peerMatches(r) {
+					continue
+				}
+				for _, k := range l.keys(&v, r) {
+					f := plan.Flow{Src: plan.NewEnd(subject), Dst: plan.NewEnd(peer), Port: k}
+					if r.Direction == ir.Ingress {
+						f.Src, f.Dst = f.Dst, f.Src
+					}
+					a := l.plan.Decide(f)
+					if own := []*plan.Decision{&a.Egress, &a.Ingress}[r.Direction]; own.Rule != i || a.Verdict == plan.Deny {
+						continue
+					}
+					pairs++
+					if a.Auth == plan.AuthRequired {
+						strict++
+					}
+				}
+			}
+		}
+	}
+	if pairs > 0 && strict == pairs {
+		l.add(CodeStrictest, diag.Warning, r.Pos, "this rule permits plaintext, and the other side of every connection asks for authentication: both must permit it",
+			"take authentication and exception out here, or permit plaintext on the other side, too")
+	}
+}
