@@ -20,7 +20,7 @@ type field struct{ name, shape string }
 // lies at path, such as spec, ingress, 0, from, 1, inside a value of the definition, such as MeshPolicy or Test. It
 // returns false where there is no structure: at a scalar, a list, a map with keys of the user's own, or nowhere.
 func Fields(def string, path ...string) ([]string, bool) {
-	shape, ok := at(def, path)
+	shape, ok := shapeAt(def, path)
 	if !ok {
 		return nil, false
 	}
@@ -31,8 +31,8 @@ func Fields(def string, path ...string) ([]string, bool) {
 	return names, names != nil
 }
 
-// at returns the shape of what lies at path inside a value of a shape.
-func at(shape string, path []string) (string, bool) {
+// shapeAt returns the shape of what lies at path inside a value of a shape.
+func shapeAt(shape string, path []string) (string, bool) {
 	for _, name := range path {
 		if elem, ok := strings.CutPrefix(shape, "[]"); ok {
 			shape = elem

@@ -11,7 +11,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/weir-mesh/weir/hack/gen/language"
-	"github.com/weir-mesh/weir/schemas"
 )
 
 // crd returns a kind's CustomResourceDefinition as YAML. It sets no defaults: what is absent stays absent (S14).
@@ -26,16 +25,16 @@ func crd(l *language.Language, d *language.Def) ([]byte, error) {
 	root.Required = []string{"spec"}
 	c := apiextensions.CustomResourceDefinition{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition"},
-		ObjectMeta: metav1.ObjectMeta{Name: d.CRD.Plural() + "." + schemas.Group},
+		ObjectMeta: metav1.ObjectMeta{Name: d.CRD.Plural() + "." + l.Group},
 		Spec: apiextensions.CustomResourceDefinitionSpec{
-			Group: schemas.Group,
+			Group: l.Group,
 			Scope: apiextensions.ResourceScope(d.CRD.Scope),
 			Names: apiextensions.CustomResourceDefinitionNames{
 				Plural: d.CRD.Plural(), Singular: singular, Kind: d.Name, ListKind: d.Name + "List",
 				ShortNames: []string{d.CRD.Short}, Categories: []string{"weir"},
 			},
 			Versions: []apiextensions.CustomResourceDefinitionVersion{{
-				Name: schemas.Version, Served: true, Storage: true,
+				Name: l.Version, Served: true, Storage: true,
 				Subresources: &apiextensions.CustomResourceSubresources{Status: &apiextensions.CustomResourceSubresourceStatus{}},
 				Schema:       &apiextensions.CustomResourceValidation{OpenAPIV3Schema: &root},
 			}},
@@ -77,10 +76,11 @@ func object(l *language.Language, s *language.Struct) apiextensions.JSONSchemaPr
 		}
 	}
 	for _, g := range l.AllGuards(s) {
-		if g.Metadata {
-			continue // scope: Cluster says that there is no namespace
+		rule := celRule(g.Clauses)
+		if strings.Contains(rule, "self.metadata.__namespace__") {
+			continue // a CRD's schema can't see the namespace; its scope says that there is none
 		}
-		out.XValidations = append(out.XValidations, apiextensions.ValidationRule{Rule: g.CEL, Message: g.Message})
+		out.XValidations = append(out.XValidations, apiextensions.ValidationRule{Rule: rule, Message: g.Message})
 	}
 	return out
 }
@@ -124,7 +124,7 @@ func property(l *language.Language, t *language.Type) apiextensions.JSONSchemaPr
 func keyRule(key *language.Type) apiextensions.ValidationRule {
 	rule, message := fmt.Sprintf("self.all(k, size(k) <= %d", key.MaxLen), key.Message
 	for _, p := range key.Patterns {
-		rule += " && k.matches('" + p + "')"
+		rule += " && k.matches(" + strconv.Quote(p) + ")"
 	}
 	return apiextensions.ValidationRule{Rule: rule + ")", Message: message}
 }

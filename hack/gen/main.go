@@ -91,6 +91,9 @@ func Generate(root string) (map[string][]byte, error) {
 		return nil, err
 	}
 	files["schemas/fields_gen.go"] = fields
+	if files["schemas/check_gen.go"], err = checks(l); err != nil {
+		return nil, err
+	}
 	for _, k := range l.Kinds() {
 		if files["schemas/crds/"+k.CRD.Plural()+".yaml"], err = crd(l, k); err != nil {
 			return nil, err

@@ -2,29 +2,57 @@ package language
 
 import (
 	"fmt"
-	"strings"
 
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/token"
 )
 
-// celReserved are the words that a field's name can't be in CEL without escaping
-// (k8s.io/apiserver/pkg/cel/escaping.go).
-var celReserved = map[string]bool{
-	"true": true, "false": true, "null": true, "in": true, "as": true, "break": true, "const": true,
-	"continue": true, "else": true, "for": true, "function": true, "if": true, "import": true, "let": true,
-	"loop": true, "package": true, "namespace": true, "return": true, "var": true, "void": true, "while": true,
+// Guard is a rule across the fields of a structure: what its clauses find is refused with the message.
+type Guard struct {
+	Message string
+	Clauses []Clause
 }
 
-// celFunctions maps CUE's functions to CEL's, by the form of the call.
-var celFunctions = map[string]string{
-	"len":                "size(%s)",
-	"time.ParseDuration": "duration(%s)",
-	"strings.Contains":   "%s.contains(%s)",
+// Clause is `for Var in Cond`, or `if Cond` when Var is empty.
+type Clause struct {
+	Var  string
+	Cond Expr
 }
 
-// translator turns a guard into the CEL rule that holds where the guard finds nothing.
-type translator struct {
+// Expr is an expression in a guard.
+type Expr struct {
+	Op   Op
+	Args []Expr
+	// Var and Path are a Field's: a loop variable, or "" for the structure, and the names below it.
+	Var  string
+	Path []string
+	// Text is a Literal as CUE writes it, without quotes when String is true.
+	Text   string
+	String bool
+}
+
+// Op is what an expression does.
+type Op string
+
+// The operations; the others are CUE's own operators.
+const (
+	FieldOf  Op = "field"
+	Literal  Op = "literal"
+	Has      Op = "has"
+	Lacks    Op = "lacks"
+	Not      Op = "!"
+	Parens   Op = "()"
+	Index    Op = "[]"
+	Len      Op = "len"
+	Duration Op = "time.ParseDuration"
+	Contains Op = "strings.Contains"
+)
+
+// functions are CUE's functions that a guard may call, and how many arguments they take.
+var functions = map[string]int{string(Len): 1, string(Duration): 1, string(Contains): 2}
+
+// reader reads one guard of a structure.
+type reader struct {
 	alias string
 	vars  map[string]bool
 	used  bool
@@ -32,162 +60,132 @@ type translator struct {
 
 // guard reads `if COND ... for X in LIST ... {error("...")}`.
 func (s *Struct) guard(c *ast.Comprehension, alias string) error {
-	body, ok := c.Value.(*ast.StructLit)
-	if !ok || len(body.Elts) != 1 {
-		return fmt.Errorf("a guard's body is {error(...)}")
-	}
-	embed, ok := body.Elts[0].(*ast.EmbedDecl)
-	if !ok {
-		return fmt.Errorf("a guard's body is {error(...)}")
-	}
-	msg, ok, err := errorCall(embed.Expr)
-	if err != nil || !ok {
-		return fmt.Errorf("a guard's body is {error(...)} with a plain message: %w", err)
-	}
-	tr := &translator{alias: alias, vars: map[string]bool{}}
-	rule, err := tr.clauses(c.Clauses)
+	msg, err := guardMessage(c)
 	if err != nil {
-		return fmt.Errorf("translating the guard %q: %w", msg, err)
+		return err
 	}
-	s.UsedGuard = s.UsedGuard || tr.used
-	s.Guards = append(s.Guards, Guard{Message: msg, CEL: rule, Metadata: strings.Contains(rule, "self.metadata.__namespace__")})
+	r := &reader{alias: alias, vars: map[string]bool{}}
+	g := Guard{Message: msg}
+	for _, clause := range c.Clauses {
+		if err := r.clause(&g, clause); err != nil {
+			return fmt.Errorf("the guard %q: %w", msg, err)
+		}
+	}
+	s.UsedGuard = s.UsedGuard || r.used
+	s.Guards = append(s.Guards, g)
 	return nil
 }
 
-// clauses returns the rule: an `if` is an implication, a `for` a conjunction, the end false.
-func (t *translator) clauses(list []ast.Clause) (string, error) {
-	if len(list) == 0 {
-		return "false", nil
-	}
-	switch c := list[0].(type) {
-	case *ast.IfClause:
-		if u, ok := c.Condition.(*ast.BinaryExpr); ok {
-			if id, ok := u.X.(*ast.Ident); ok && id.Name == "_used" {
-				t.used = true
-				return t.clauses(list[1:])
+func guardMessage(c *ast.Comprehension) (string, error) {
+	if body, ok := c.Value.(*ast.StructLit); ok && len(body.Elts) == 1 {
+		if embed, ok := body.Elts[0].(*ast.EmbedDecl); ok {
+			if msg, ok, err := errorCall(embed.Expr); ok || err != nil {
+				return msg, err
 			}
 		}
-		cond, err := t.expr(c.Condition)
-		if err != nil {
-			return "", err
-		}
-		rest, err := t.clauses(list[1:])
-		if err != nil {
-			return "", err
-		}
-		if rest == "false" {
-			return "!(" + cond + ")", nil
-		}
-		return "!(" + cond + ") || " + rest, nil
-	case *ast.ForClause:
-		if c.Key != nil || c.Value == nil {
-			return "", fmt.Errorf("a for has one variable")
-		}
-		src, err := t.expr(c.Source)
-		if err != nil {
-			return "", err
-		}
-		t.vars[c.Value.Name] = true
-		rest, err := t.clauses(list[1:])
-		if err != nil {
-			return "", err
-		}
-		return src + ".all(" + c.Value.Name + ", " + rest + ")", nil
 	}
-	return "", fmt.Errorf("a %T has no place in a guard", list[0])
+	return "", fmt.Errorf(`a guard's body is {error("...")}`)
 }
 
-func (t *translator) expr(e ast.Expr) (string, error) {
+// clause adds a clause; `if _used != _|_` adds nothing, as every use sets it.
+func (r *reader) clause(g *Guard, c ast.Clause) error {
+	switch c := c.(type) {
+	case *ast.IfClause:
+		cond, err := r.expr(c.Condition)
+		if err != nil {
+			return err
+		}
+		if cond.Op == Has && len(cond.Args[0].Path) == 1 && cond.Args[0].Path[0] == "_used" {
+			r.used = true
+			return nil
+		}
+		g.Clauses = append(g.Clauses, Clause{Cond: cond})
+		return nil
+	case *ast.ForClause:
+		if c.Key != nil || c.Value == nil {
+			return fmt.Errorf("a for has one variable")
+		}
+		src, err := r.expr(c.Source)
+		if err != nil {
+			return err
+		}
+		r.vars[c.Value.Name] = true
+		g.Clauses = append(g.Clauses, Clause{Var: c.Value.Name, Cond: src})
+		return nil
+	}
+	return fmt.Errorf("a %T has no place in a guard", c)
+}
+
+func (r *reader) expr(e ast.Expr) (Expr, error) {
 	switch e := e.(type) {
 	case *ast.BinaryExpr:
-		return t.binary(e)
+		return r.binary(e)
 	case *ast.UnaryExpr:
-		x, err := t.expr(e.X)
 		if e.Op != token.NOT {
-			return "", fmt.Errorf("the operator %s has no place in a guard", e.Op)
+			return Expr{}, fmt.Errorf("the operator %s has no place in a guard", e.Op)
 		}
-		return "!" + x, err
+		return r.apply(Not, e.X)
 	case *ast.ParenExpr:
-		x, err := t.expr(e.X)
-		return "(" + x + ")", err
+		return r.apply(Parens, e.X)
+	case *ast.IndexExpr:
+		return r.apply(Index, e.X, e.Index)
+	case *ast.CallExpr:
+		name := callee(e)
+		if n, ok := functions[name]; !ok || n != len(e.Args) {
+			return Expr{}, fmt.Errorf("the function %q has no place in a guard", name)
+		}
+		return r.apply(Op(name), e.Args...)
 	case *ast.Ident:
-		if t.vars[e.Name] {
-			return e.Name, nil
+		switch {
+		case r.vars[e.Name]:
+			return Expr{Op: FieldOf, Var: e.Name}, nil
+		case e.Name == r.alias:
+			return Expr{Op: FieldOf}, nil
 		}
-		if e.Name == t.alias {
-			return "self", nil
-		}
-		return "self." + escape(e.Name), nil
+		return Expr{Op: FieldOf, Path: []string{e.Name}}, nil
 	case *ast.SelectorExpr:
-		x, err := t.expr(e.X)
+		x, err := r.expr(e.X)
 		if err != nil {
-			return "", err
+			return Expr{}, err
 		}
 		name, _, err := ast.LabelName(e.Sel)
-		return x + "." + escape(name), err
-	case *ast.IndexExpr:
-		x, err := t.expr(e.X)
-		if err != nil {
-			return "", err
-		}
-		i, err := t.expr(e.Index)
-		return x + "[" + i + "]", err
+		x.Path = append(x.Path, name)
+		return x, err
 	case *ast.BasicLit:
 		if e.Kind == token.STRING {
 			s, err := unquote(e)
-			return "'" + strings.ReplaceAll(s, "'", `\'`) + "'", err
+			return Expr{Op: Literal, Text: s, String: true}, err
 		}
-		return e.Value, nil
-	case *ast.CallExpr:
-		return t.call(e)
+		return Expr{Op: Literal, Text: e.Value}, nil
 	}
-	return "", fmt.Errorf("a %T has no place in a guard", e)
+	return Expr{}, fmt.Errorf("a %T has no place in a guard", e)
 }
 
-func escape(name string) string {
-	if celReserved[name] {
-		return "__" + name + "__"
-	}
-	return name
-}
-
-func (t *translator) call(c *ast.CallExpr) (string, error) {
-	form, ok := celFunctions[callee(c)]
-	if !ok {
-		return "", fmt.Errorf("the function %s has no place in a guard", callee(c))
-	}
-	var args []any
-	for _, a := range c.Args {
-		s, err := t.expr(a)
+func (r *reader) apply(op Op, args ...ast.Expr) (Expr, error) {
+	out := Expr{Op: op}
+	for _, a := range args {
+		x, err := r.expr(a)
 		if err != nil {
-			return "", err
+			return Expr{}, err
 		}
-		args = append(args, s)
+		out.Args = append(out.Args, x)
 	}
-	return fmt.Sprintf(form, args...), nil
+	return out, nil
 }
 
-func (t *translator) binary(e *ast.BinaryExpr) (string, error) {
-	x, err := t.expr(e.X)
-	if err != nil {
-		return "", err
-	}
+func (r *reader) binary(e *ast.BinaryExpr) (Expr, error) {
 	if _, ok := e.Y.(*ast.BottomLit); ok {
 		switch e.Op {
 		case token.NEQ:
-			return "has(" + x + ")", nil
+			return r.apply(Has, e.X)
 		case token.EQL:
-			return "!has(" + x + ")", nil
+			return r.apply(Lacks, e.X)
 		}
-		return "", fmt.Errorf("only == and != compare with _|_")
-	}
-	y, err := t.expr(e.Y)
-	if err != nil {
-		return "", err
+		return Expr{}, fmt.Errorf("only == and != compare with _|_")
 	}
 	switch e.Op {
-	case token.LAND, token.LOR, token.EQL, token.NEQ, token.LSS, token.LEQ, token.GTR, token.GEQ:
-		return x + " " + e.Op.String() + " " + y, nil
+	case token.LAND, token.LOR, token.EQL, token.NEQ, token.LSS, token.GTR:
+		return r.apply(Op(e.Op.String()), e.X, e.Y)
 	}
-	return "", fmt.Errorf("the operator %s has no place in a guard", e.Op)
+	return Expr{}, fmt.Errorf("the operator %s has no place in a guard", e.Op)
 }

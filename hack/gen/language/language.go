@@ -6,8 +6,10 @@ import "strings"
 
 // Language is what the definitions say, in the order of the files' names and of the text.
 type Language struct {
-	Defs []*Def
-	defs map[string]*Def
+	// ImportPath is the CUE package, Group and Version the API of its kinds.
+	ImportPath, Group, Version string
+	Defs                       []*Def
+	defs                       map[string]*Def
 }
 
 // Def returns the definition with a name such as "MeshPolicySpec", nil if there is none.
@@ -63,13 +65,6 @@ type Field struct {
 	Type      *Type
 }
 
-// Guard is a rule across fields: the message of what it refuses, and the CEL rule that says the same.
-type Guard struct {
-	Message, CEL string
-	// Metadata is set for a guard about metadata.namespace, which a CRD says by its scope.
-	Metadata bool
-}
-
 // Kind is what a type's values are.
 type Kind uint8
 
@@ -96,13 +91,15 @@ type Type struct {
 	MinLen, MaxLen int
 	Min, Max       *int64
 	Patterns       []string
+	// Unlike are patterns that must not match.
+	Unlike []string
 	// Enum and IntEnum are the only values; Const is a string's one value, filled in by the schema.
 	Enum    []string
 	IntEnum []int64
 	// True says that the only value of a bool is true.
 	True  bool
 	Const string
-	// Format is cidr, ip or date-time.
+	// Format is cidr, ip, date-time, or end (a date or a time).
 	Format string
 	// CEL is a rule on the value that its constraints can't say in OpenAPI.
 	CEL string

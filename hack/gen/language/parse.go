@@ -10,6 +10,7 @@ import (
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/literal"
 	"cuelang.org/go/cue/parser"
+	"cuelang.org/go/mod/modfile"
 )
 
 // Read reads every .cue file of dir.
@@ -33,7 +34,35 @@ func Read(fsys fs.FS, dir string) (*Language, error) {
 			return nil, err
 		}
 	}
-	return l, l.check()
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	return l, l.api(fsys, dir)
+}
+
+// api finds the names of the CUE package and of the API.
+func (l *Language) api(fsys fs.FS, dir string) error {
+	src, err := fs.ReadFile(fsys, "cue.mod/module.cue")
+	if err != nil {
+		return fmt.Errorf("reading the CUE module: %w", err)
+	}
+	mod, err := modfile.Parse(src, "cue.mod/module.cue")
+	if err != nil {
+		return fmt.Errorf("parsing the CUE module: %w", err)
+	}
+	l.ImportPath = path.Join(mod.ModulePath(), dir)
+	for _, d := range l.Kinds() {
+		for _, f := range d.Struct.Fields {
+			if f.Name == "apiVersion" {
+				l.Group, l.Version = path.Split(f.Type.Const)
+				l.Group = path.Clean(l.Group)
+			}
+		}
+	}
+	if l.Group == "" || l.Version != dir {
+		return fmt.Errorf("the kinds' apiVersion does not name the version %s", dir)
+	}
+	return nil
 }
 
 func (l *Language) file(f *ast.File, name string) error {

@@ -124,12 +124,13 @@ func (t *Type) constrain(e ast.Expr) error {
 	case *ast.StructLit:
 		return t.object(e)
 	case *ast.ParenExpr:
-		// Only the alternatives of Expiry: its pattern and its CEL rule say them.
+		// Only the alternatives of Expiry: a date or a time.
 		for _, alt := range operands(e.X, token.OR) {
 			if c, ok := alt.(*ast.CallExpr); !ok || callee(c) != "time.Format" {
 				return fmt.Errorf("only time.Format stands in parentheses")
 			}
 		}
+		t.Format = "end"
 		return nil
 	}
 	return fmt.Errorf("a %T has no place in a type", e)
@@ -152,9 +153,14 @@ func (t *Type) named(name string) error {
 }
 
 func (t *Type) unary(e *ast.UnaryExpr) error {
-	if e.Op == token.MAT {
+	switch e.Op {
+	case token.MAT:
 		s, err := unquote(e.X)
 		t.Patterns = append(t.Patterns, s)
+		return err
+	case token.NMAT:
+		s, err := unquote(e.X)
+		t.Unlike = append(t.Unlike, s)
 		return err
 	}
 	n, err := integer(e.X)

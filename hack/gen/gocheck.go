@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/format"
+	"strconv"
+	"strings"
+
+	"github.com/weir-mesh/weir/hack/gen/language"
+)
+
+// checks returns the Go functions behind schemas.Check: one a definition.
+func checks(l *language.Language) ([]byte, error) {
+	w := &checkWriter{l: l, patterns: map[string]string{}}
+	w.WriteString("\nfunc checkOf(def string) check {\nswitch def {\n")
+	for _, d := range l.Defs {
+		if d.Struct != nil {
+			fmt.Fprintf(w, "case %q:\nreturn check%s\n", d.Name, d.Name)
+		}
+	}
+	w.WriteString("}\nreturn nil\n}\n")
+	for _, d := range l.Defs {
+		fmt.Fprintf(w, "\nfunc check%s(c *checker, v any) {\n", d.Name)
+		if d.Struct != nil {
+			w.structure(d.Struct)
+		} else {
+			w.WriteString(w.value(d.Type, "v") + "\n")
+		}
+		w.WriteString("}\n")
+	}
+	var b bytes.Buffer
+	b.WriteString(generated + "package schemas\n\nimport \"regexp\"\n\n// The patterns of the language; they never change.\nvar (\n")
+	for _, p := range w.order {
+		fmt.Fprintf(&b, "%s = regexp.MustCompile(%s)\n", w.patterns[p], quote(p))
+	}
+	b.WriteString(")\n")
+	b.Write(w.Bytes())
+	src, err := format.Source(b.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("formatting the checks: %w", err)
+	}
+	return src, nil
+}
+
+// checkWriter writes functions, and gives every pattern a variable.
+type checkWriter struct {
+	bytes.Buffer
+	l        *language.Language
+	patterns map[string]string
+	order    []string
+}
+
+func (w *checkWriter) pattern(p string) string {
+	name, ok := w.patterns[p]
+	if !ok {
+		name = "pattern" + strconv.Itoa(len(w.order))
+		w.patterns[p] = name
+		w.order = append(w.order, p)
+	}
+	return name
+}
+
+func quote(s string) string {
+	if strings.Contains(s, "`") {
+		return strconv.Quote(s)
+	}
+	return "`" + s + "`"
+}
+
+func (w *checkWriter) structure(s *language.Struct) {
+	w.WriteString("o, ok := c.object(v)\nif !ok {\nreturn\n}\n")
+	w.WriteString("c.fields(o, []member{\n")
+	for _, f := range w.l.AllFields(s) {
+		fmt.Fprintf(w, "{%q, %t, %s},\n", f.Name, f.Required, w.function(f.Type))
+	}
+	w.WriteString("})\n")
+	guards := w.l.AllGuards(s)
+	if len(guards) == 0 {
+		return
+	}
+	w.WriteString("if c.spoilt() {\nreturn\n}\n")
+	for _, g := range guards {
+		fmt.Fprintf(w, "if %s {\nc.refuse(%q)\n}\n", goGuard(g.Clauses), g.Message)
+	}
+}
+
+// function returns an expression of type check.
+func (w *checkWriter) function(t *language.Type) string {
+	if t.Kind == language.Ref {
+		return "check" + t.Ref
+	}
+	return "func(c *checker, v any) { " + w.value(t, "v") + " }"
+}
+
+// value returns a statement that checks v.
+func (w *checkWriter) value(t *language.Type, v string) string {
+	switch t.Kind {
+	case language.Ref:
+		return fmt.Sprintf("check%s(c, %s)", t.Ref, v)
+	case language.List:
+		return fmt.Sprintf("c.list(%s, %d, %s)", v, t.MaxLen, w.function(t.Elem))
+	case language.Map:
+		return fmt.Sprintf("c.entries(%s, %d, %s, %s)", v, t.MaxLen, w.function(t.Key), w.function(t.Elem))
+	case language.Bool:
+		return fmt.Sprintf("c.boolean(%s, %t, %q)", v, t.True, t.Message)
+	case language.Int:
+		if t.IntEnum != nil {
+			return fmt.Sprintf("c.oneOf(%s, %#v, %q)", v, t.IntEnum, t.Message)
+		}
+		return fmt.Sprintf("c.integer(%s, %d, %d, %q)", v, *t.Min, *t.Max, t.Message)
+	case language.String:
+		if t.Const != "" {
+			return fmt.Sprintf("c.word(%s, %#v, %q)", v, []string{t.Const}, "this is "+t.Const)
+		}
+		if t.Enum != nil {
+			return fmt.Sprintf("c.word(%s, %#v, %q)", v, t.Enum, t.Message)
+		}
+	}
+	return w.text(t, v)
+}
+
+func (w *checkWriter) text(t *language.Type, v string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "c.text(%s, text{min: %d, max: %d", v, t.MinLen, t.MaxLen)
+	for _, list := range []struct {
+		name     string
+		patterns []string
+	}{{"like", t.Patterns}, {"unlike", t.Unlike}} {
+		if len(list.patterns) == 0 {
+			continue
+		}
+		b.WriteString(", " + list.name + ": []*regexp.Regexp{")
+		for _, p := range list.patterns {
+			b.WriteString(w.pattern(p) + ",")
+		}
+		b.WriteString("}")
+	}
+	if t.Format != "" {
+		fmt.Fprintf(&b, ", format: %q", t.Format)
+	}
+	fmt.Fprintf(&b, ", message: %q})", t.Message)
+	return b.String()
+}
+
+// goGuard returns the condition under which a guard refuses.
+func goGuard(clauses []language.Clause) string {
+	if len(clauses) == 0 {
+		return "true"
+	}
+	c := clauses[0]
+	if c.Var != "" {
+		return fmt.Sprintf("some(%s, func(%s any) bool { return %s })", goExpr(c.Cond), c.Var, goGuard(clauses[1:]))
+	}
+	cond := goExpr(c.Cond)
+	if c.Cond.Op == "||" {
+		cond = "(" + cond + ")"
+	}
+	if len(clauses) == 1 {
+		return cond
+	}
+	return cond + " && " + goGuard(clauses[1:])
+}
+
+func goExpr(e language.Expr) string {
+	var args []any
+	for _, a := range e.Args {
+		args = append(args, goExpr(a))
+	}
+	switch e.Op {
+	case language.FieldOf:
+		return goField(e)
+	case language.Literal:
+		if e.String {
+			return fmt.Sprintf("%q", e.Text)
+		}
+		if e.Text == "true" || e.Text == "false" {
+			return e.Text
+		}
+		return "int64(" + e.Text + ")"
+	case language.Has:
+		return fmt.Sprintf("%s != nil", args...)
+	case language.Lacks:
+		return fmt.Sprintf("%s == nil", args...)
+	case language.Not:
+		return fmt.Sprintf("!%s", args...)
+	case language.Parens:
+		return fmt.Sprintf("(%s)", args...)
+	case language.Index:
+		return fmt.Sprintf("element(%s, %s)", args...)
+	case language.Len:
+		return fmt.Sprintf("length(%s)", args...)
+	case language.Duration:
+		return fmt.Sprintf("duration(%s)", args...)
+	case language.Contains:
+		return fmt.Sprintf("contains(%s, %s)", args...)
+	case "==":
+		return fmt.Sprintf("equal(%s, %s)", args...)
+	case "!=":
+		return fmt.Sprintf("differ(%s, %s)", args...)
+	case "<":
+		return fmt.Sprintf("less(%s, %s)", args...)
+	case ">":
+		return fmt.Sprintf("less(%[2]s, %[1]s)", args...)
+	default:
+		return fmt.Sprintf("%s "+string(e.Op)+" %s", args...)
+	}
+}
+
+func goField(e language.Expr) string {
+	out := "o"
+	if e.Var != "" {
+		out = e.Var
+	}
+	if len(e.Path) == 0 {
+		return out
+	}
+	return "at(" + out + `, "` + strings.Join(e.Path, `", "`) + `")`
+}
