@@ -2,10 +2,12 @@ package route
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
 )
 
 // The findings of route tables.
@@ -18,8 +20,7 @@ const (
 	CodeSharedSPIFFE diag.Code = "WEIR4006"
 	CodeTooMany      diag.Code = "WEIR4007"
 	CodeParameter    diag.Code = "WEIR4008"
-	CodeNoProvider   diag.Code = "WEIR4009"
-	CodeEmptyBody    diag.Code = "WEIR4010"
+	CodeEmptyBody    diag.Code = "WEIR4009"
 )
 
 func (b *builder) report(code diag.Code, s diag.Severity, pos diag.Position, message, hint string) {
@@ -61,14 +62,9 @@ func (b *builder) reportTooMany() {
 		"give workloads that different rules select service accounts of their own")
 }
 
-func (b *builder) reportQueryKey(key string) {
-	b.report(CodeParameter, diag.Error, diag.Position{}, fmt.Sprintf("the waypoint can't read a query parameter named %q: rules that ask for it deny", key),
+func (b *builder) reportQueryKey(l *plan.List, key string) {
+	b.report(CodeParameter, diag.Error, b.asking(l, key), fmt.Sprintf("the waypoint can't read a query parameter named %q: rules that ask for it deny", key),
 		"use letters, digits and -._~[]")
-}
-
-func (b *builder) reportProvider(name string) {
-	b.report(CodeNoProvider, diag.Error, diag.Position{}, fmt.Sprintf("there is no JWT provider %q: claims of its tokens match nothing", name),
-		"add it to MeshConfig's jwtProviders")
 }
 
 func (b *builder) reportEmptyBody(a *alternative) {
@@ -87,6 +83,17 @@ func (b *builder) reportShared(who *sources, d dest) {
 			"rules separate pods that share %s, which the waypoint of %s can't tell apart: a request passes only if all of them may send it",
 			strings.TrimPrefix(s.spiffe, "spiffe://"), to.Namespace), "give them service accounts of their own")
 	}
+}
+
+// asking is the place of a rule that asks for a query parameter.
+func (b *builder) asking(l *plan.List, key string) diag.Position {
+	for i := range l.Entries {
+		e := &l.Entries[i]
+		if e.Rule >= 0 && slices.Contains((&plan.List{Entries: l.Entries[i : i+1]}).QueryKeys(), key) {
+			return b.plan.Rules[e.Rule].Pos
+		}
+	}
+	return diag.Position{}
 }
 
 // readableKey says that the waypoint can look a query parameter up: in its format strings other characters have a

@@ -114,7 +114,7 @@ func (b *builder) answer(n *node, rest []node) *xds.Matcher_OnMatch {
 	var matchers []*xds.Matcher_MatcherList_FieldMatcher
 	for _, key := range list.QueryKeys() {
 		if !readableKey(key) {
-			b.reportQueryKey(key)
+			b.reportQueryKey(list, key)
 			return decide(false, "weir/parameter-name")
 		}
 		b.useQueryKey(key)
