@@ -10,8 +10,9 @@ import (
 )
 
 var (
-	seedFlag  = flag.Uint64("oracle.seed", 1, "first seed of the generated worlds")
-	pairsFlag = flag.Int("oracle.pairs", 120_000, "how many (policy set, flow) pairs to compare")
+	seedFlag   = flag.Uint64("oracle.seed", 1, "first seed of the generated worlds")
+	pairsFlag  = flag.Int("oracle.pairs", 120_000, "how many (policy set, flow) pairs to compare; what was exercised is judged from 100,000 on")
+	shrinkFlag = flag.Bool("oracle.shrink", true, "shrink a disagreement before it is printed")
 )
 
 // flowsPerWorld is how many flows are asked of one world.
@@ -45,7 +46,7 @@ func TestPlanEqualsSemantics(t *testing.T) {
 		return
 	}
 	t.Logf("%d worlds, %d pairs\n%s", worlds, worlds*flowsPerWorld, total.table())
-	if missing := total.missing(); len(missing) > 0 {
+	if missing := total.missing(); len(missing) > 0 && *pairsFlag >= 100_000 {
 		t.Errorf("never exercised: %v", missing)
 	}
 }
@@ -65,7 +66,10 @@ func checkWorld(seed uint64, cov *coverage) error {
 		f := g.flow()
 		want, err := c.check(f)
 		if err != nil {
-			small := shrink(w, f, err)
+			small := failure{w, f, err}
+			if *shrinkFlag {
+				small = shrink(w, f, err)
+			}
 			return fmt.Errorf("seed %d: plan and semantics disagree: %w\nflow %s\n%s", seed, small.err, small.w.tellFlow(small.f), small.w)
 		}
 		if err := c.checkFindings(want[0]); err != nil {

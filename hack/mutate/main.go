@@ -1,0 +1,149 @@
+// Command mutate breaks the compiler in many small ways and counts which of them the tests notice.
+//
+// All mutants are compiled into one set of test binaries, each behind a switch that an environment variable throws,
+// so that a mutant costs the run of its tests and no build. The sources are replaced by an overlay: nothing in the
+// tree changes.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// target is a set of files whose code is mutated: all of a package's, or those named.
+type target struct {
+	dir   string
+	files []string
+}
+
+// targets are the resolver and the files of the plan that decide.
+var targets = []target{
+	{dir: "compiler/resolve"},
+	{dir: "compiler/plan", files: []string{"address.go", "decide.go", "http.go", "httppath.go"}},
+}
+
+type options struct {
+	parallel int
+	budget   time.Duration
+	pairs    int
+	only     *regexp.Regexp
+	least    float64
+	verbose  bool
+}
+
+func main() {
+	var o options
+	only := flag.String("only", "", "mutate only where `file:function:line` matches this regular expression")
+	flag.IntVar(&o.parallel, "parallel", 2, "mutants tested at a time")
+	flag.DurationVar(&o.budget, "budget", 40*time.Minute, "stop starting mutants after this long")
+	flag.IntVar(&o.pairs, "pairs", 30_000, "pairs that the property test compares for a mutant")
+	flag.Float64Var(&o.least, "least", 95, "fail when less than this percentage is killed")
+	flag.BoolVar(&o.verbose, "v", false, "print every mutant")
+	flag.Parse()
+	var err error
+	if o.only, err = regexp.Compile(*only); err != nil {
+		fmt.Fprintln(os.Stderr, "mutate: -only:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ok, err := run(ctx, &o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutate:", err)
+		os.Exit(2)
+	}
+	if !ok {
+		os.Exit(1)
+	}
+}
+
+// run mutates, tests and reports; it says whether enough was killed.
+func run(ctx context.Context, o *options) (bool, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return false, err
+	}
+	var sources []*source
+	var all []*mutant
+	for _, t := range targets {
+		found, err := load(ctx, root, t)
+		if err != nil {
+			return false, err
+		}
+		for _, s := range found {
+			all = append(all, s.mutants...)
+		}
+		sources = append(sources, found...)
+	}
+	for i, m := range all {
+		m.id = i + 1
+	}
+	work, err := os.MkdirTemp("", "weir-mutate-")
+	if err != nil {
+		return false, err
+	}
+	if os.Getenv("KEEP") == "" {
+		defer os.RemoveAll(work)
+	}
+	start := time.Now()
+	bins, err := build(ctx, root, work, sources)
+	if err != nil {
+		return false, err
+	}
+	fmt.Fprintf(os.Stderr, "%d mutants built in %s\n", len(all), time.Since(start).Round(time.Second))
+	chosen := slices.DeleteFunc(slices.Clone(all), func(m *mutant) bool { return !o.only.MatchString(m.place()) })
+	if err := testAll(ctx, o, bins, chosen); err != nil {
+		return false, err
+	}
+	return report(o, chosen), nil
+}
+
+// moduleRoot is the directory of go.mod.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if filepath.Dir(dir) == dir {
+			return "", fmt.Errorf("no go.mod above the working directory")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// report prints the survivors and the score.
+func report(o *options, all []*mutant) bool {
+	count := map[state]int{}
+	for _, m := range all {
+		if m.state == survived && equivalent(m) != "" {
+			m.state = excused
+		}
+		count[m.state]++
+		if m.state == survived || o.verbose {
+			fmt.Printf("%-12s %s  %s\n", m.state, m.place(), m.what)
+		}
+	}
+	tested := count[killed] + count[survived]
+	score := 100.0
+	if tested > 0 {
+		score = 100 * float64(count[killed]) / float64(tested)
+	}
+	var parts []string
+	for s := killed; s <= untested; s++ {
+		parts = append(parts, fmt.Sprintf("%d %s", count[s], s))
+	}
+	fmt.Printf("%d mutants: %s; %.1f %% killed\n", len(all), strings.Join(parts, ", "), score)
+	return score >= o.least
+}
