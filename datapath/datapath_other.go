@@ -51,3 +51,6 @@ func Uninstall(Options) (*Removed, error) { return nil, Probe() }
 
 // Inspect fails: the kernel is Linux's.
 func Inspect(Options) (*State, error) { return nil, Probe() }
+
+// ErrOlderGeneration is returned for a projection that is older than what the kernel holds.
+var ErrOlderGeneration = errors.New("older generation")

@@ -1,0 +1,118 @@
+package datapath
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/datapath/encode"
+)
+
+// names are what the numbers in events stand for, under one generation.
+type names struct {
+	epoch     uint64
+	endpoints map[uint32]string // by slot
+	peers     []plan.ProjectedPeer
+	rules     []plan.ProjectedRule
+	ruleOf    []int32
+}
+
+func namesOf(p *plan.Projection, g *encode.Generation, bs []encode.Binding) *names {
+	n := &names{epoch: g.Root.Epoch, endpoints: map[uint32]string{}, peers: p.Peers, rules: p.Rules, ruleOf: g.RuleOf}
+	for i, b := range bs {
+		n.endpoints[b.Slot] = p.Endpoints[i].Name
+	}
+	return n
+}
+
+// Events calls f for each event until the context ends; it then returns nil. One caller at a time.
+func (d *Datapath) Events(ctx context.Context, f func(*Event)) error {
+	d.mu.Lock()
+	r, err := ringbuf.NewReader(d.objects.Events)
+	d.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("opening the events: %w", err)
+	}
+	// Closing is what ends a Read that waits.
+	stop := context.AfterFunc(ctx, func() { _ = r.Close() })
+	defer func() {
+		if stop() {
+			_ = r.Close()
+		}
+	}()
+	var rec ringbuf.Record
+	for {
+		err := r.ReadInto(&rec)
+		if errors.Is(err, ringbuf.ErrClosed) && ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading an event: %w", err)
+		}
+		var e encode.Event
+		if _, err := binary.Decode(rec.RawSample, binary.LittleEndian, &e); err != nil {
+			return fmt.Errorf("reading an event: %w", err)
+		}
+		f(d.event(&e))
+	}
+}
+
+// event gives the numbers their names. Rules keep their slots from one generation to the next, peers do not: an event of
+// another generation than the applied one has no peer's name.
+func (d *Datapath) event(e *encode.Event) *Event {
+	v := &Event{
+		Time: sinceBoot(e.Time), Kind: EventKind(e.Kind), FromPod: e.FromPod != 0, Verdict: plan.Allow, Drop: Drop(e.Drop),
+		Decision: -1, Rule: -1, AuditRule: -1, AuditVerdict: plan.Verdict(e.AuditVerdict), Peer: e.Peer,
+		Local:    netip.AddrPortFrom(netip.AddrFrom16(e.Local).Unmap(), e.LocalPort),
+		Remote:   netip.AddrPortFrom(netip.AddrFrom16(e.Remote).Unmap(), e.RemotePort),
+		Protocol: e.Proto, Port: plan.PortKey(e.Key), Generation: e.Generation, Epoch: e.Epoch,
+		Endpoint: "slot " + strconv.Itoa(int(e.Slot)),
+	}
+	if v.Drop != NotDropped {
+		v.Verdict = plan.Deny
+	}
+	if e.Decision != noDecision {
+		v.Decision = int32(e.Decision)
+	}
+	n := d.names.Load()
+	if n == nil {
+		return v
+	}
+	if name, ok := n.endpoints[e.Slot]; ok {
+		v.Endpoint = name
+	}
+	if n.epoch == e.Epoch && int(e.Peer) < len(n.peers) {
+		v.PeerName = n.peers[e.Peer].Name
+	}
+	if e.Decision != noDecision {
+		v.Rule, v.RuleName = n.rule(e.Rule)
+		v.AuditRule, v.AuditRuleName = n.rule(e.AuditRule)
+	}
+	return v
+}
+
+const noDecision = 0xffffffff
+
+func (n *names) rule(slot uint32) (int32, string) {
+	if int(slot) >= len(n.ruleOf) || n.ruleOf[slot] < 0 {
+		return -1, ""
+	}
+	return n.ruleOf[slot], n.rules[n.ruleOf[slot]].Name
+}
+
+// sinceBoot turns the kernel's boot clock into wall time.
+func sinceBoot(ns uint64) time.Time {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return time.Now()
+	}
+	return time.Now().Add(time.Duration(int64(ns) - now.Nano()))
+}
