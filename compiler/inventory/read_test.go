@@ -307,8 +307,6 @@ func TestReadFindings(t *testing.T) {
 		{"bad addresses and fields", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {hostNetwrok: true}\nstatus: {podIP: 10.0.0}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: q}\nspec: []\n", false,
 			[]string{"in.yaml:4:8: warning WEIR1035: unknown field \"hostNetwrok\"", "in.yaml:10:7: error WEIR1034: spec must be a mapping, not a array",
 				"in.yaml:5:17: error WEIR1036: \"10.0.0\" is no address"}, Counts{}},
-		{"an address of two pods (S1)", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nstatus: {podIP: 10.0.0.1}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: q}\nstatus: {podIP: 10.0.0.1}\n", false,
-			[]string{"in.yaml:8:18: error WEIR2102: pod default/q claims the address 10.0.0.1 of pod default/p"}, Counts{}},
 		{"slices that hold names", "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: x, labels: {kubernetes.io/service-name: web}}\naddressType: FQDN\nendpoints: [{addresses: [example.org]}]\n", false,
 			[]string{"in.yaml:4:14: error WEIR5001: EndpointSlice x holds names instead of addresses, which Weir does not understand"}, Counts{}},
 	} {

@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -10,13 +9,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/source/manifest"
 )
-
-// CodeTwoPods is about an address that two running pods claim.
-const CodeTwoPods diag.Code = "WEIR2102"
 
 // template is a workload's pod template.
 type template struct {
@@ -228,7 +223,6 @@ func (r *reader) pods() {
 		}
 		r.inv.Pods = append(r.inv.Pods, p)
 	}
-	r.checkAddresses()
 }
 
 // standsFor reports whether one of the running pods came from a template with these labels: in the middle of a
@@ -261,26 +255,4 @@ func (r *reader) podAddrs(po *podObject) []netip.Addr {
 		}
 	}
 	return out
-}
-
-// checkAddresses holds that an address belongs to one running pod (S1).
-func (r *reader) checkAddresses() {
-	owner := map[netip.Addr]*Pod{}
-	for i := range r.inv.Pods {
-		p := &r.inv.Pods[i]
-		if p.HostNetwork {
-			continue
-		}
-		for _, a := range p.Addrs {
-			q, taken := owner[a]
-			if !taken {
-				owner[a] = p
-				continue
-			}
-			r.diags.Add(diag.Diagnostic{Code: CodeTwoPods, Severity: diag.Error, Pos: p.Pos,
-				Message: fmt.Sprintf("pod %s/%s claims the address %s of pod %s/%s", p.Namespace, p.Name, a, q.Namespace, q.Name),
-				Hint:    "one of the two no longer runs: read the cluster's state again",
-				Related: []diag.Related{{Pos: q.Pos, Message: "the other pod"}}})
-		}
-	}
 }

@@ -1,0 +1,129 @@
+package compile
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/source/cuesrc"
+	"github.com/weir-mesh/weir/compiler/source/manifest"
+	"github.com/weir-mesh/weir/compiler/source/weir"
+)
+
+// cueObject is an object that the CUE schema has judged already.
+type cueObject struct{ *cuesrc.Object }
+
+// Decode fails only where the schema and the Go types, which are generated from it, disagree.
+func (o cueObject) Decode(into any) diag.List {
+	if err := json.Unmarshal(o.JSON, into); err != nil {
+		return diag.List{{Code: manifest.CodeWrongType, Severity: diag.Error, Pos: o.Pos(""), Message: "cannot read the " + o.Kind + ": " + err.Error()}}
+	}
+	return nil
+}
+
+// manifestObject is an object from YAML or JSON, perhaps as the API server gave it out.
+type manifestObject struct{ *manifest.Object }
+
+// Decode leaves aside what the API server adds: fields of metadata beyond our own, and the status.
+func (o manifestObject) Decode(into any) diag.List {
+	var out diag.List
+	for _, d := range o.DecodeStrict(into) {
+		name, ofMeta := strings.CutPrefix(d.Pos.Path, "metadata.")
+		if d.Code == manifest.CodeUnknownField && (ofMeta && serverMetadata[name] || strings.HasPrefix(d.Pos.Path, "status.")) {
+			continue
+		}
+		out.Add(d)
+	}
+	return out
+}
+
+// serverMetadata are the fields of Kubernetes' ObjectMeta that our own has no use for.
+var serverMetadata = map[string]bool{"generateName": true, "selfLink": true, "uid": true, "resourceVersion": true, "generation": true,
+	"deletionTimestamp": true, "deletionGracePeriodSeconds": true, "ownerReferences": true, "finalizers": true, "managedFields": true}
+
+func (r *Result) tests(bundle *cuesrc.Bundle) {
+	for i := range bundle.Tests {
+		o := &bundle.Tests[i]
+		t := Test{Name: o.Name, Pos: o.Pos(""), At: o.Pos}
+		r.Diagnostics = append(r.Diagnostics, cueObject{o}.Decode(&t.Test)...)
+		r.Tests = append(r.Tests, t)
+	}
+}
+
+// referenceGrant is the part of gateway.networking.k8s.io's ReferenceGrant that routes need.
+type referenceGrant struct {
+	Spec struct {
+		From []struct{ Group, Kind, Namespace string } `json:"from"`
+		To   []struct{ Group, Kind, Name string }      `json:"to"`
+	} `json:"spec"`
+}
+
+func isReferenceGrant(o *manifest.Object) bool {
+	return o.Group() == "gateway.networking.k8s.io" && o.Kind == "ReferenceGrant"
+}
+
+// grants reads which namespaces' MeshRoutes may name services of the grant's namespace (S26).
+func (r *Result) grants(o *manifest.Object, namespace string) {
+	var g referenceGrant
+	if err := json.Unmarshal(o.JSON, &g); err != nil {
+		r.Diagnostics.Add(diag.Diagnostic{Code: manifest.CodeWrongType, Severity: diag.Error, Pos: o.Pos("spec"), Message: "cannot read the ReferenceGrant: " + err.Error()})
+		return
+	}
+	for i, from := range g.Spec.From {
+		if from.Group != weir.Group || from.Kind != "MeshRoute" {
+			continue
+		}
+		for _, to := range g.Spec.To {
+			if to.Group == "" && to.Kind == "Service" {
+				r.Grants = append(r.Grants, ir.ReferenceGrant{From: from.Namespace, Namespace: o.NamespaceOr(namespace), Service: to.Name, Pos: o.Pos(fmt.Sprintf("spec.from[%d]", i))})
+			}
+		}
+	}
+}
+
+// manifestPaths leaves out the CUE files that were named one by one.
+func manifestPaths(paths []string) []string {
+	var out []string
+	for _, p := range paths {
+		if filepath.Ext(p) != ".cue" || isFolder(p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// cuePaths are the paths that hold CUE: files, and folders with a .cue file somewhere below. What cannot be walked
+// is kept, so that it is reported.
+func cuePaths(paths []string) []string {
+	var out []string
+	for _, p := range paths {
+		if filepath.Ext(p) == ".cue" || isFolder(p) && holdsCUE(p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func isFolder(p string) bool {
+	fi, err := os.Stat(p)
+	return err == nil && fi.IsDir()
+}
+
+func holdsCUE(folder string) bool {
+	found := false
+	err := filepath.WalkDir(folder+string(filepath.Separator), func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if found = filepath.Ext(name) == ".cue"; found {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found || err != nil
+}
