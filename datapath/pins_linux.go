@@ -24,7 +24,11 @@ func pinsAt(root string) pins {
 }
 
 func (p pins) mapPath(name string) string { return filepath.Join(p.dir, name) }
-func (p pins) links() string              { return filepath.Join(p.dir, "links") }
+
+// nextPath is where a map is pinned before it takes its place. The BPF file system allows no dots in names.
+func (p pins) nextPath(name string) string { return p.mapPath("next_" + name) }
+
+func (p pins) links() string { return filepath.Join(p.dir, "links") }
 
 const bpffs = "/sys/fs/bpf"
 
@@ -114,7 +118,7 @@ func closeMaps(maps map[string]*ebpf.Map) error {
 
 // pinMap pins a map in the place of another, if there is one, in one step.
 func (p pins) pinMap(name string, m *ebpf.Map) error {
-	next := p.mapPath(name + ".next")
+	next := p.nextPath(name)
 	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("pinning %s: %w", name, err)
 	}

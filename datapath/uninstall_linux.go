@@ -35,7 +35,7 @@ func Uninstall(o Options) (*Removed, error) {
 		return r, fmt.Errorf("uninstalling: %w", err)
 	}
 	for _, name := range mapNames {
-		for _, path := range []string{p.mapPath(name), p.mapPath(name + ".next")} {
+		for _, path := range []string{p.mapPath(name), p.nextPath(name)} {
 			if err := os.Remove(path); err == nil {
 				r.Pins++
 			} else if !errors.Is(err, os.ErrNotExist) {

@@ -1,0 +1,210 @@
+//go:build linux
+
+// Package netlab makes a small node of network namespaces for tests: one namespace is the node, each pod has one and a
+// veth routed to it, as a routed CNI does it.
+package netlab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The node's own addresses.
+const (
+	Node4 = "192.168.7.1"
+	Node6 = "fd00:7::1"
+)
+
+// Lab is a node with pods.
+type Lab struct {
+	t    testing.TB
+	node string
+	n    int
+	ns   []string
+}
+
+// New makes the node's namespace. It is gone when the test ends.
+func New(t testing.TB) *Lab {
+	t.Helper()
+	l := &Lab{t: t, node: "weirtest" + strconv.Itoa(os.Getpid()) + "x" + strconv.Itoa(time.Now().Nanosecond())}
+	t.Cleanup(l.remove)
+	l.add(l.node)
+	for _, s := range []string{"net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0"} {
+		l.sysctl(l.node, s)
+	}
+	l.ip(l.node, "link set lo up")
+	l.ip(l.node, "addr add "+Node4+"/32 dev lo")
+	l.ip(l.node, "addr add "+Node6+"/128 dev lo nodad")
+	return l
+}
+
+// Node is the path of the node's namespace.
+func (l *Lab) Node() string { return "/var/run/netns/" + l.node }
+
+// Pod is a pod's namespace and the host's end of its veth.
+type Pod struct {
+	lab          *Lab
+	ns           string
+	Interface    string
+	Addr4, Addr6 string
+}
+
+// Pod makes a pod.
+func (l *Lab) Pod(addr4, addr6 string) *Pod {
+	l.t.Helper()
+	l.n++
+	p := &Pod{lab: l, ns: fmt.Sprintf("%sp%d", l.node, l.n), Interface: fmt.Sprintf("weir%d", l.n), Addr4: addr4, Addr6: addr6}
+	l.add(p.ns)
+	p.Connect()
+	return p
+}
+
+// Connect makes the pod's veth.
+func (p *Pod) Connect() {
+	l := p.lab
+	l.t.Helper()
+	l.ip(l.node, "link add "+p.Interface+" type veth peer name eth0 netns "+p.ns)
+	l.ip(l.node, "addr add fe80::1/64 dev "+p.Interface+" nodad")
+	l.ip(l.node, "link set "+p.Interface+" up")
+	l.ip(p.ns, "link set lo up")
+	l.ip(p.ns, "addr add "+p.Addr4+"/32 dev eth0")
+	l.ip(p.ns, "addr add "+p.Addr6+"/128 dev eth0 nodad")
+	l.ip(p.ns, "link set eth0 up")
+	l.ip(p.ns, "route add default via "+Node4+" dev eth0 onlink")
+	l.ip(p.ns, "-6 route add default via fe80::1 dev eth0")
+	l.ip(l.node, "route add "+p.Addr4+"/32 dev "+p.Interface)
+	l.ip(l.node, "-6 route add "+p.Addr6+"/128 dev "+p.Interface)
+}
+
+// Disconnect removes the pod's veth.
+func (p *Pod) Disconnect() {
+	p.lab.t.Helper()
+	p.lab.ip(p.lab.node, "link del "+p.Interface)
+}
+
+// NS is the path of the pod's namespace.
+func (p *Pod) NS() string { return "/var/run/netns/" + p.ns }
+
+func (l *Lab) add(ns string) {
+	l.t.Helper()
+	l.run("ip", "netns", "add", ns)
+	l.ns = append(l.ns, ns)
+}
+
+func (l *Lab) remove() {
+	for _, ns := range l.ns {
+		if out, err := exec.Command("ip", "netns", "del", ns).CombinedOutput(); err != nil {
+			l.t.Errorf("removing %s: %v: %s", ns, err, out)
+		}
+	}
+}
+
+func (l *Lab) ip(ns, args string) {
+	l.t.Helper()
+	l.run("ip", append([]string{"-n", ns}, strings.Fields(args)...)...)
+}
+
+func (l *Lab) run(name string, args ...string) {
+	l.t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		l.t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(out))
+	}
+}
+
+func (l *Lab) sysctl(ns, setting string) {
+	l.t.Helper()
+	key, value, _ := strings.Cut(setting, "=")
+	err := In("/var/run/netns/"+ns, func() error {
+		return os.WriteFile("/proc/sys/"+strings.ReplaceAll(key, ".", "/"), []byte(value), 0)
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// In runs f on a thread of its own inside a network namespace. Sockets made there stay there.
+func In(path string, f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = errors.Join(unix.Setns(fd, unix.CLONE_NEWNET), unix.Close(fd))
+		}
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// Listen opens a TCP listener in a namespace that answers every line with itself.
+func Listen(t testing.TB, ns, addr string) {
+	t.Helper()
+	var l net.Listener
+	err := In(ns, func() (err error) {
+		c := net.ListenConfig{}
+		c.SetMultipathTCP(false)
+		l, err = c.Listen(context.Background(), "tcp", addr)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				b := make([]byte, 64)
+				for {
+					n, err := c.Read(b)
+					if err != nil {
+						return
+					}
+					if _, err := c.Write(b[:n]); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+}
+
+// Dial opens a TCP connection from a namespace.
+func Dial(ns, addr string, timeout time.Duration) (c net.Conn, err error) {
+	err = In(ns, func() (err error) {
+		c, err = net.DialTimeout("tcp", addr, timeout)
+		return err
+	})
+	return c, err
+}
+
+// Echo sends a byte and waits for it to come back.
+func Echo(c net.Conn, timeout time.Duration) error {
+	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	if _, err := c.Write([]byte{'x'}); err != nil {
+		return err
+	}
+	_, err := c.Read(make([]byte, 1))
+	return err
+}
