@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/weir-mesh/weir/compiler/compile"
+	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/compiler/project"
+)
+
+// CodeCapacity: a node cannot hold its part of the plan.
+const CodeCapacity diag.Code = "WEIR3002"
+
+// capacity reports nodes that cannot hold their part, by what the kernel can number and by what MeshConfig allows. It
+// looks only where the whole plan does not fit anyway: a node's part is never larger.
+func capacity(r *compile.Result) diag.List {
+	var out diag.List
+	cfg := &r.Config
+	decisions, classes := limit(cfg.MaxDecisions, plan.MaxNodeDecisions), limit(cfg.MaxClasses, plan.MaxClasses)
+	fits := len(r.Plan.Decisions)+len(r.Plan.Frontends)*len(r.Plan.Subjects) <= decisions && len(r.Plan.Peers) <= classes
+	if fits {
+		return nil
+	}
+	for _, node := range project.NodeNames(r.Plan) {
+		pr, err := project.Node(r.Plan, node, 1)
+		var full *project.CapacityError
+		switch {
+		case errors.As(err, &full):
+			out.Add(tooMuch(r, fmt.Sprintf("node %s needs %d %s and can hold %d", full.Node, full.Have, full.What, full.Max)))
+			continue
+		case err != nil:
+			out.Add(tooMuch(r, err.Error()))
+			continue
+		}
+		if n := len(pr.Decisions); n > decisions {
+			out.Add(tooMuch(r, fmt.Sprintf("node %s needs %d decisions and may hold %d", node, n, decisions)))
+		}
+		for i := range pr.Tables {
+			if n := max(pr.Tables[i].NumRows, pr.Tables[i].NumClasses); n > classes {
+				out.Add(tooMuch(r, fmt.Sprintf("node %s needs %d classes in a table and may hold %d", node, n, classes)))
+				break
+			}
+		}
+	}
+	return out
+}
+
+func limit(configured, most int) int {
+	if configured > 0 {
+		return min(configured, most)
+	}
+	return most
+}
+
+func tooMuch(r *compile.Result, message string) diag.Diagnostic {
+	return diag.Diagnostic{Code: CodeCapacity, Severity: diag.Error, Pos: r.Config.Pos, Message: message,
+		Hint: "spread the pods over more nodes, use fewer different rules, or raise capacity in the MeshConfig"}
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-mesh/weir/compiler/analyze"
+	"github.com/weir-mesh/weir/compiler/compile"
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/schemas/v1alpha1"
+)
+
+func (a *app) testCommand() *cobra.Command {
+	var coverage, kernel bool
+	cmd := &cobra.Command{
+		Use:   "test [PATH...]",
+		Short: "Run the tests of a policy package",
+		Long: `Test runs the tests in tests.cue and *_tests.cue against the compiled plan. With --kernel it also runs them, and a
+sample of all flows weighted to boundaries, through the real BPF program (Linux, root), and compares verdict, rule and
+audit rule with the plan's.`,
+		Example: "  weir test --coverage policies/ manifests/",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.test(cmd.Context(), args, coverage, kernel)
+		},
+	}
+	cmd.Flags().BoolVar(&coverage, "coverage", false, "list the rules that decide no test")
+	cmd.Flags().BoolVar(&kernel, "kernel", false, "run through the BPF program, too")
+	a.outputFlag(cmd, "text", "json")
+	return cmd
+}
+
+func (a *app) test(ctx context.Context, args []string, coverage, kernel bool) error {
+	if kernel {
+		if err := kernelReady(); err != nil {
+			return exit(statusUnknown, err)
+		}
+	}
+	o, err := a.options(args)
+	if err != nil {
+		return err
+	}
+	o.EnforceNetworkPolicy = kernel
+	r, err := a.loadWith(ctx, o)
+	if err != nil {
+		return err
+	}
+	n, err := a.names(r)
+	if err != nil {
+		return err
+	}
+	tests := make([]analyze.Test, len(r.Tests))
+	for i := range r.Tests {
+		tests[i] = testOf(&r.Tests[i])
+	}
+	report := analyze.NewExplainer(n).RunTests(tests, coverage)
+	if err := a.writeTests(report); err != nil {
+		return err
+	}
+	failed := report.Failed > 0
+	if kernel {
+		same, err := a.testKernel(ctx, r, n, tests)
+		if err != nil {
+			return exit(statusUnknown, err)
+		}
+		failed = failed || !same
+	}
+	if failed {
+		return exit(statusWrong, nil)
+	}
+	if len(tests) == 0 {
+		return exit(statusWrong, fmt.Errorf("no tests in %s: they live in tests.cue and *_tests.cue", strings.Join(o.Paths, ", ")))
+	}
+	return nil
+}
+
+func (a *app) writeTests(report *analyze.TestReport) error {
+	if a.flags.output == "json" {
+		e := json.NewEncoder(a.out)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(report)
+	}
+	st, err := a.style(a.out)
+	if err != nil {
+		return err
+	}
+	return report.Text(a.out, st)
+}
+
+// testOf brings a test of the language into the form that analyze runs. The schema has judged its fields.
+func testOf(t *compile.Test) analyze.Test {
+	out := analyze.Test{Name: t.Name, Pos: t.Pos, From: t.From, To: t.To, Port: portOfTest(&t.Test), Request: requestOfTest(t.HTTP)}
+	switch t.Expect {
+	case v1alpha1.VerdictAllow:
+		out.Expect = plan.Allow
+	case v1alpha1.VerdictRedirect:
+		out.Expect = plan.Redirect
+	default:
+		out.Expect = plan.Deny
+	}
+	if t.Authentication != nil {
+		out.Authentication = string(*t.Authentication)
+	}
+	if t.Exception != nil {
+		out.Exception = *t.Exception
+	}
+	return out
+}
+
+func portOfTest(t *v1alpha1.Test) analyze.Port {
+	var p analyze.Port
+	if t.Protocol != nil {
+		for s := range ir.NumSpaces {
+			if s.String() == string(*t.Protocol) {
+				p.Space = s
+			}
+		}
+	}
+	switch {
+	case t.ProtocolNumber != nil:
+		p.Space, p.Number = ir.OtherProtocol, uint16(*t.ProtocolNumber)
+	case t.ICMP != nil:
+		p.Number = uint16(t.ICMP.Type) << 8
+		if t.ICMP.Code != nil {
+			p.Number |= uint16(*t.ICMP.Code)
+		}
+	case t.Port != nil:
+		p.Number = uint16(*t.Port)
+	case t.Name != nil:
+		p.Name = *t.Name
+	}
+	return p
+}
+
+func requestOfTest(r *v1alpha1.Request) *plan.Request {
+	if r == nil {
+		return nil
+	}
+	q := analyze.RequestJSON{Headers: r.Headers}
+	for to, from := range map[*string]*string{&q.Method: (*string)(r.Method), &q.Path: r.Path, &q.Host: r.Host} {
+		if from != nil {
+			*to = *from
+		}
+	}
+	for provider, claims := range r.Claims {
+		if q.Claims == nil {
+			q.Claims = map[string]map[string]any{}
+		}
+		q.Claims[provider] = map[string]any{}
+		for k, v := range claims {
+			setClaim(q.Claims[provider], k, v)
+		}
+	}
+	return q.Request()
+}
+
+// setClaim puts a claim where its name says: a dot steps into an object.
+func setClaim(at map[string]any, name, value string) {
+	steps := strings.Split(name, ".")
+	for _, s := range steps[:len(steps)-1] {
+		next, ok := at[s].(map[string]any)
+		if !ok {
+			next = map[string]any{}
+			at[s] = next
+		}
+		at = next
+	}
+	at[steps[len(steps)-1]] = value
+}
