@@ -205,7 +205,7 @@ func checkClusterMeshPolicySpec(c *checker, v any) {
 	if at(o, "egress") != nil && equal(length(at(o, "egress")), int64(0)) {
 		c.refuse("egress is empty: leave the field out")
 	}
-	if at(o, "ingress") == nil && at(o, "egress") == nil {
+	if at(o, "subject") != nil && at(o, "ingress") == nil && at(o, "egress") == nil {
 		c.refuse("a policy needs ingress or egress")
 	}
 	if equal(at(o, "tier"), "baseline") && at(o, "ingress") != nil && some(at(o, "ingress"), func(r any) bool { return equal(at(r, "action"), "pass") }) {
@@ -592,7 +592,7 @@ func checkMeshExceptionSpec(c *checker, v any) {
 	if equal(length(at(o, "covers")), int64(0)) {
 		c.refuse("covers is empty: name the policies that may use the exception")
 	}
-	if at(o, "expires") == nil && at(o, "platform") == nil {
+	if at(o, "owner") != nil && at(o, "expires") == nil && at(o, "platform") == nil {
 		c.refuse("an exception needs an end: expires")
 	}
 	if at(o, "expires") == nil && at(o, "platform") != nil && equal(at(o, "platform"), false) {
@@ -735,7 +735,7 @@ func checkKeyMatch(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "exact") == nil && at(o, "prefix") == nil && at(o, "regex") == nil && at(o, "present") == nil {
+	if at(o, "name") != nil && at(o, "exact") == nil && at(o, "prefix") == nil && at(o, "regex") == nil && at(o, "present") == nil {
 		c.refuse("a match needs exact, prefix, regex or present")
 	}
 	if at(o, "exact") != nil && (at(o, "prefix") != nil || at(o, "regex") != nil || at(o, "present") != nil) {
@@ -767,7 +767,7 @@ func checkClaimMatch(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "exact") == nil && at(o, "prefix") == nil && at(o, "regex") == nil && at(o, "present") == nil {
+	if at(o, "name") != nil && at(o, "exact") == nil && at(o, "prefix") == nil && at(o, "regex") == nil && at(o, "present") == nil {
 		c.refuse("a match needs exact, prefix, regex or present")
 	}
 	if at(o, "exact") != nil && (at(o, "prefix") != nil || at(o, "regex") != nil || at(o, "present") != nil) {
@@ -916,7 +916,7 @@ func checkLabelRequirement(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if (equal(at(o, "operator"), "In") || equal(at(o, "operator"), "NotIn")) && at(o, "values") == nil {
+	if at(o, "key") != nil && (equal(at(o, "operator"), "In") || equal(at(o, "operator"), "NotIn")) && at(o, "values") == nil {
 		c.refuse("In and NotIn need values")
 	}
 	if (equal(at(o, "operator"), "Exists") || equal(at(o, "operator"), "DoesNotExist")) && at(o, "values") != nil {
@@ -1141,7 +1141,7 @@ func checkMeshPolicySpec(c *checker, v any) {
 	if at(o, "isolate") != nil && equal(length(at(o, "isolate")), int64(2)) && equal(element(at(o, "isolate"), int64(0)), element(at(o, "isolate"), int64(1))) {
 		c.refuse("isolate names a direction twice")
 	}
-	if at(o, "ingress") == nil && at(o, "egress") == nil && at(o, "isolate") == nil {
+	if at(o, "subject") != nil && at(o, "ingress") == nil && at(o, "egress") == nil && at(o, "isolate") == nil {
 		c.refuse("a policy needs ingress, egress or isolate")
 	}
 }
@@ -1720,7 +1720,7 @@ func checkFault(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "delay") == nil && at(o, "abort") == nil {
+	if at(o, "expires") != nil && at(o, "delay") == nil && at(o, "abort") == nil {
 		c.refuse("a fault needs delay or abort")
 	}
 }
@@ -1749,7 +1749,7 @@ func checkFaultAbort(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "status") == nil && at(o, "grpcStatus") == nil {
+	if at(o, "percent") != nil && at(o, "status") == nil && at(o, "grpcStatus") == nil {
 		c.refuse("an abort needs status or grpcStatus")
 	}
 	if at(o, "status") != nil && at(o, "grpcStatus") != nil {
@@ -1781,7 +1781,7 @@ func checkTest(c *checker, v any) {
 	if at(o, "name") != nil && at(o, "port") != nil {
 		c.refuse("a test has port or name, not both")
 	}
-	if at(o, "protocol") == nil && at(o, "protocolNumber") == nil && at(o, "http") == nil {
+	if at(o, "from") != nil && at(o, "protocol") == nil && at(o, "protocolNumber") == nil && at(o, "http") == nil {
 		c.refuse("a test needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
 	}
 	if at(o, "protocolNumber") != nil && (at(o, "protocol") != nil || at(o, "port") != nil || at(o, "name") != nil || at(o, "icmp") != nil || at(o, "http") != nil) {

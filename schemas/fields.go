@@ -31,6 +31,12 @@ func Fields(def string, path ...string) ([]string, bool) {
 	return names, names != nil
 }
 
+// Structure returns the name of the structure that lies at path inside a value of a definition, false where Fields does.
+func Structure(def string, path ...string) (string, bool) {
+	shape, ok := shapeAt(def, path)
+	return shape, ok && definition(shape) != nil
+}
+
 // shapeAt returns the shape of what lies at path inside a value of a shape.
 func shapeAt(shape string, path []string) (string, bool) {
 	for _, name := range path {
