@@ -20,12 +20,13 @@ import (
 	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/compiler/project"
 	"github.com/weir-mesh/weir/compiler/route"
+	"github.com/weir-mesh/weir/compiler/source/manifest"
 	"github.com/weir-mesh/weir/compiler/source/weirroute"
 )
 
 // The files of a compiled plan.
 const (
-	planFile    = "plan.json"
+	planFile    = manifest.PlanRecord
 	nodesFolder = "nodes"
 	wayFolder   = "waypoints"
 )
@@ -38,7 +39,7 @@ func (a *app) compileCommand() *cobra.Command {
 		Short: "Compile policies and workloads to a plan",
 		Long: `Compile writes the plan: policy.json and decision.json (content only: the same input gives the same bytes, on any
 machine), positions.json (which file and line a rule is), nodes/ (what each node's agent reads), waypoints/ (Envoy
-resources), and plan.json, which holds the digests. It prints the digests.`,
+resources), and weir-plan.json, which holds the digests. It prints the digests.`,
 		Example: "  weir compile --out plan/ policies/ manifests/",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
@@ -53,7 +54,7 @@ resources), and plan.json, which holds the digests. It prints the digests.`,
 	return cmd
 }
 
-// planRecord is plan.json.
+// planRecord is weir-plan.json.
 type planRecord struct {
 	Compiler   string    `json:"compiler"`
 	Now        time.Time `json:"now"`

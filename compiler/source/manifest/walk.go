@@ -15,7 +15,7 @@ import (
 
 // walk lists the files to read. It follows kubectl: a named file is read whatever it is called, a folder is walked
 // in full (hidden files too), files in it are told by their ending, links to files are followed and links to
-// folders inside a folder are not. Unlike kubectl it leaves .git alone, follows a named link to a folder, says
+// folders inside a folder are not. Unlike kubectl it leaves .git and compiled plans alone, follows a named link to a folder, says
 // which links it did not follow, and reads a file once by whichever ways it is reached (a mounted ConfigMap shows
 // each file twice).
 func (r *reader) walk(ctx context.Context, paths []string) []string {
@@ -81,7 +81,7 @@ func (w *walker) folder(p string) {
 				return fs.SkipDir
 			}
 		case d.IsDir():
-			if d.Name() == ".git" {
+			if d.Name() == ".git" || name != p && holdsPlan(name) {
 				return fs.SkipDir
 			}
 		default:
@@ -89,6 +89,15 @@ func (w *walker) folder(p string) {
 		}
 		return nil
 	})
+}
+
+// PlanRecord is the file that marks a folder as a compiled plan. Such a folder inside one that is read is Weir's own
+// output, and no source.
+const PlanRecord = "weir-plan.json"
+
+func holdsPlan(folder string) bool {
+	fi, err := os.Stat(filepath.Join(folder, PlanRecord))
+	return err == nil && fi.Mode().IsRegular()
 }
 
 func (w *walker) entry(name string, d fs.DirEntry) {
