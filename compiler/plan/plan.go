@@ -197,7 +197,7 @@ const (
 
 func (r Reason) String() string {
 	return [...]string{"rule", "isolation", "enrolment", "default", "unknown-address", "authentication", "no-waypoint",
-		"conflict", "self", "no-endpoint", "capacity", "backends"}[r]
+		"conflict", "self", "no-endpoint", "capacity", "backends", "request"}[r]
 }
 
 // Auth is what a side asks of a connection that it allows (S18 to S20).
