@@ -355,5 +355,7 @@ func planned(p *probe) string {
 }
 
 func sortMismatches(ms []Mismatch) {
-	slices.SortFunc(ms, func(a, b Mismatch) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Port, b.Port)) })
+	slices.SortFunc(ms, func(a, b Mismatch) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Port, b.Port))
+	})
 }
