@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -34,11 +33,17 @@ const testsField = "tests"
 // Evaluate loads the paths in this process. It is for trusted input and for the child process: it cannot be
 // interrupted while CUE evaluates one piece. Progress is called with a name of what is evaluated next.
 func Evaluate(ctx context.Context, paths []string, progress func(string)) (*Bundle, error) {
-	return evaluate(ctx, schemas.FS, paths, pieceSize, progress)
+	return evaluate(ctx, paths, how{pieceSize, true}, progress)
 }
 
-func evaluate(ctx context.Context, schema fs.FS, paths []string, piece int, progress func(string)) (*Bundle, error) {
-	inst, err := loadSchema(schema)
+// how says in what way objects are evaluated, which must change nothing but the cost.
+type how struct {
+	piece    int
+	literals bool
+}
+
+func evaluate(ctx context.Context, paths []string, how how, progress func(string)) (*Bundle, error) {
+	inst, err := loadSchema(schemas.FS)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +53,7 @@ func evaluate(ctx context.Context, schema fs.FS, paths []string, piece int, prog
 	r := &reader{ctx: ctx, seen: map[string]bool{}}
 	progress("the files")
 	r.paths(paths)
-	e := &evaluator{reader: r, schema: inst, piece: piece, progress: progress, out: &Bundle{}}
+	e := &evaluator{reader: r, schema: inst, how: how, progress: progress, out: &Bundle{}}
 	if err := e.fresh(); err != nil {
 		return nil, err
 	}
@@ -71,7 +76,7 @@ func evaluate(ctx context.Context, schema fs.FS, paths []string, piece int, prog
 type evaluator struct {
 	reader   *reader
 	schema   *build.Instance
-	piece    int
+	how      how
 	progress func(string)
 	out      *Bundle
 
@@ -170,10 +175,12 @@ func (e *evaluator) pieces(u *unit, l *layout) error {
 	if !l.separable {
 		return u.whole(l, own)
 	}
+	if e.how.literals && !l.patterns {
+		own = slices.DeleteFunc(own, u.literal)
+	}
 	for first := true; first || len(own) > 0; first = false {
-		n := min(e.piece, len(own))
-		piece := own[:n]
-		own = own[n:]
+		piece := own[:min(e.how.piece, len(own))]
+		own = own[len(piece):]
 		if u.failed {
 			return nil
 		}
@@ -182,7 +189,7 @@ func (e *evaluator) pieces(u *unit, l *layout) error {
 			chosen[o] = true
 		}
 		l.take(chosen)
-		v, err := u.build(n, first)
+		v, err := u.build(len(piece), first)
 		if err != nil {
 			return err
 		}
@@ -191,6 +198,28 @@ func (e *evaluator) pieces(u *unit, l *layout) error {
 		}
 	}
 	return nil
+}
+
+// literal takes an object that is plain data and right, and reports whether it did.
+func (u *unit) literal(o *object) bool {
+	data, kind, ok := literalObject(o.key, o)
+	if ok {
+		out := written(o)
+		out.Kind = kind
+		u.accept(o.key, out, data)
+	}
+	return ok
+}
+
+// written is an object as far as its text says it.
+func written(o *object) Object {
+	out := Object{Name: o.key.name, Key: spanOf(o.decls[0].Label).position()}
+	p := &placer{home: out.Key.File, places: map[string]Place{}}
+	for _, d := range o.decls {
+		p.value("", d.Value)
+	}
+	out.Fields = p.places
+	return out
 }
 
 // owned leaves out the objects that only the folders above declare: they are theirs.
@@ -277,15 +306,13 @@ func (u *unit) build(n int, first bool) (cue.Value, error) {
 // object evaluates one object to JSON, or reports what is wrong with it.
 func (u *unit) object(v cue.Value, k objectKey, o *object) {
 	val := v.LookupPath(cue.MakePath(cue.Str(k.field), cue.Str(k.name)))
-	out := Object{Name: k.name, Kind: kindOf(val, k.field), Key: u.userPosition(val)}
+	var out Object
 	if len(o.decls) > 0 {
-		out.Key = spanOf(o.decls[0].Label).position()
-		p := &placer{home: out.Key.File, places: map[string]Place{}}
-		for _, d := range o.decls {
-			p.value("", d.Value)
-		}
-		out.Fields = p.places
+		out = written(o)
+	} else {
+		out = Object{Name: k.name, Key: u.userPosition(val)}
 	}
+	out.Kind = kindOf(val, k.field)
 	if !u.named(val, k) {
 		u.badName(k, &out)
 		return
@@ -295,10 +322,18 @@ func (u *unit) object(v cue.Value, k objectKey, o *object) {
 		return
 	}
 	data, err := val.MarshalJSON()
+	if err == nil {
+		data, err = canonical(data)
+	}
 	if err != nil {
 		u.report(u.errors(val, &out, err))
 		return
 	}
+	u.accept(k, out, data)
+}
+
+// accept keeps an object that is right.
+func (u *unit) accept(k objectKey, out Object, data []byte) {
 	out.JSON = data
 	if k.field == testsField {
 		u.out.Tests = append(u.out.Tests, out)

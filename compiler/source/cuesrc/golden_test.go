@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/weir-mesh/weir/compiler/diag"
-	"github.com/weir-mesh/weir/schemas"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -31,9 +29,9 @@ func show(b *Bundle) string {
 	return out.String()
 }
 
-func evaluateHere(t *testing.T, piece int, paths ...string) *Bundle {
+func evaluateHere(t *testing.T, how how, paths ...string) *Bundle {
 	t.Helper()
-	b, err := evaluate(context.Background(), schemas.FS, paths, piece, func(string) {})
+	b, err := evaluate(context.Background(), paths, how, func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,10 +52,12 @@ func TestGolden(t *testing.T) {
 			continue
 		}
 		t.Run(dir, func(t *testing.T) {
-			b := evaluateHere(t, pieceSize, dir)
+			b := evaluateHere(t, how{pieceSize, true}, dir)
 			got := show(b)
-			if one := show(evaluateHere(t, 1, dir)); one != got {
-				t.Errorf("one object at a time is not the same (-together +one by one):\n%s", cmp.Diff(got, one))
+			for _, how := range []how{{1, true}, {1, false}, {pieceSize, false}} {
+				if other := show(evaluateHere(t, how, dir)); other != got {
+					t.Errorf("evaluating with %+v is not the same (-usual +so):\n%s", how, cmp.Diff(got, other))
+				}
 			}
 			if b.Diagnostics.HasErrors() {
 				errorsSeen++
@@ -84,5 +84,3 @@ func TestGolden(t *testing.T) {
 		t.Errorf("%d cases with errors, want at least 25", errorsSeen)
 	}
 }
-
-var _ = sort.Strings

@@ -27,6 +27,8 @@ type layout struct {
 	slots   map[*ast.File][]slot
 	// separable is false where objects are computed or refer to each other.
 	separable bool
+	// patterns is true where something is said of all objects of a field at once.
+	patterns bool
 	// others are top-level fields that are spelt out, but are none of the bundle's.
 	others []*ast.Field
 }
@@ -75,6 +77,7 @@ func (l *layout) slot(d ast.Decl, fields map[string]bool, byKey map[objectKey]*o
 		name, static := staticName(x)
 		if !static {
 			l.separable = l.separable && (isHidden(x) || isPattern(x))
+			l.patterns = l.patterns || !isHidden(x)
 			return s
 		}
 		if !fields[name] {
@@ -110,6 +113,7 @@ func (l *layout) members(field string, lit *ast.StructLit, byKey map[objectKey]*
 		name, static := staticName(f)
 		if !static {
 			l.separable = l.separable && (isHidden(f) || isPattern(f))
+			l.patterns = l.patterns || !isHidden(f)
 			ms = append(ms, member{elt: e})
 			continue
 		}
