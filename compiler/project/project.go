@@ -135,8 +135,20 @@ func (b *builder) frontends() {
 	for i := range b.plan.Frontends {
 		f := &b.plan.Frontends[i]
 		b.out.Frontends = append(b.out.Frontends, plan.ProjectedFrontend{Name: fmt.Sprintf("%s/%s:%s", f.Namespace, f.Service, f.PortName),
-			Addrs: f.Addrs, Space: f.Port.Space(), Number: f.Port.Number()})
+			Addrs: f.Addrs, Space: f.Port.Space(), Number: f.Port.Number(), Local: b.behindLocally(f)})
 	}
+}
+
+// behindLocally says that there is an endpoint behind a frontend and that each is a pod of the node: what must be
+// authenticated then stays on the node whichever is chosen (S20).
+func (b *builder) behindLocally(f *plan.Frontend) bool {
+	for i := range f.Backends {
+		e := f.Backends[i].Endpoint
+		if e < 0 || b.plan.Endpoints[e].HostNetwork || b.plan.Endpoints[e].Node != b.out.Node {
+			return false
+		}
+	}
+	return len(f.Backends) > 0
 }
 
 // endpoint adds a pod. Addresses that the plan gives to nobody (two owners) are left out: their traffic is denied.
