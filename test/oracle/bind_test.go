@@ -19,11 +19,36 @@ type compiled struct {
 	// later holds the same world at the moments at which something ends.
 	later    map[int64]*world
 	requests *plan.Requests
+	// lines finds a rule by its line: the generator gives each one of its own.
+	lines map[int]*ir.Rule
+	// conditions finds the rule that layer-7 conditions in the plan's lists come from.
+	conditions map[*ir.HTTPMatch]*ir.Rule
 }
 
 func compile(w *world) (*compiled, error) {
-	c := &compiled{world: w, nodes: map[string]*plan.Node{}, later: map[int64]*world{}}
-	c.plan, c.found = resolve.Compile(resolve.Input{Policies: w.policies, Inventory: &w.inv, Config: w.config, Now: w.now, Workers: 1})
+	p, found := resolve.Compile(w.input())
+	return bind(w, p, found)
+}
+
+func (w *world) input() resolve.Input {
+	return resolve.Input{Policies: w.policies, Inventory: &w.inv, Config: w.config, Now: w.now, Workers: 1}
+}
+
+// bind puts a world beside a plan of it.
+func bind(w *world, p *plan.Plan, found diag.List) (*compiled, error) {
+	c := &compiled{world: w, plan: p, found: found, nodes: map[string]*plan.Node{}, later: map[int64]*world{}, lines: map[int]*ir.Rule{},
+		conditions: map[*ir.HTTPMatch]*ir.Rule{}}
+	for i := range w.policies {
+		for j := range w.policies[i].Rules {
+			r := &w.policies[i].Rules[j]
+			c.lines[r.Pos.Line] = r
+		}
+	}
+	for i := range p.Rules {
+		if s := p.Rules[i].Source; s.HTTP != nil {
+			c.conditions[&s.HTTP[0]] = c.rule(plan.RuleIndex(i))
+		}
+	}
 	for i := range c.plan.Nodes {
 		c.nodes[c.plan.Nodes[i].Name] = &c.plan.Nodes[i]
 	}
@@ -245,7 +270,7 @@ func (c *compiled) compareList(got *plan.Outcome, want *outcome) error {
 	for n := range want.cases {
 		entry := c.firstEntry(got.List, func(alternatives []ir.HTTPMatch) bool {
 			for i, r := range want.layer7 {
-				if &r.HTTP[0] == &alternatives[0] {
+				if r == c.conditions[&alternatives[0]] {
 					return n&(1<<i) != 0
 				}
 			}
@@ -301,7 +326,7 @@ func (c *compiled) rule(i plan.RuleIndex) *ir.Rule {
 	if i < 0 {
 		return nil
 	}
-	return c.plan.Rules[i].Source
+	return c.lines[c.plan.Rules[i].Pos.Line]
 }
 
 // policy finds the source object that the plan names.

@@ -68,7 +68,7 @@ func checkWorld(seed uint64, cov *coverage) error {
 		if err != nil {
 			small := failure{w, f, err}
 			if *shrinkFlag {
-				small = shrink(w, f, err)
+				small = shrink(w, f, err, decides)
 			}
 			return fmt.Errorf("seed %d: plan and semantics disagree: %w\nflow %s\n%s", seed, small.err, small.w.tellFlow(small.f), small.w)
 		}

@@ -17,22 +17,28 @@ type failure struct {
 }
 
 // shrink drops what the failure does not need, part by part, until nothing can go.
-func shrink(w *world, f flow, err error) failure {
+func shrink(w *world, f flow, err error, check func(*world, flow) error) failure {
 	best := failure{w.clone(), f, err}
 	for again := true; again; {
 		again = false
 		for _, try := range smaller(best.w, best.f) {
-			c, err := compile(try.w)
-			if err == nil {
-				_, err = c.check(try.f)
-			}
-			if err != nil {
+			if err := check(try.w, try.f); err != nil {
 				best, again = failure{try.w, try.f, err}, true
 				break
 			}
 		}
 	}
 	return best
+}
+
+// decides compiles a world and compares one flow.
+func decides(w *world, f flow) error {
+	c, err := compile(w)
+	if err != nil {
+		return err
+	}
+	_, err = c.check(f)
+	return err
 }
 
 // smaller lists worlds that lack one part each.
