@@ -135,6 +135,46 @@ func worldRanges(p *plan.Plan, family int) []worldRange {
 	return out
 }
 
+// blocksOf are the blocks, holes included, that rules of a direction name.
+func blocksOf(p *plan.Plan, d ir.Direction) map[netip.Prefix]bool {
+	out := map[netip.Prefix]bool{}
+	for i := range p.Rules {
+		if p.Rules[i].Direction != d || p.Rules[i].Source == nil {
+			continue
+		}
+		for _, peer := range p.Rules[i].Source.Peers {
+			if peer.CIDR == nil {
+				continue
+			}
+			out[peer.CIDR.Prefix.Masked()] = true
+			for _, e := range peer.CIDR.Except {
+				out[e.Masked()] = true
+			}
+		}
+	}
+	return out
+}
+
+// cutRanges joins neighbouring ranges except where one of the blocks begins or ends.
+func cutRanges(ranges []worldRange, blocks map[netip.Prefix]bool) []worldRange {
+	cuts := map[netip.Addr]bool{}
+	for b := range blocks {
+		cuts[b.Addr()] = true
+		if next := lastOf(b).Next(); next.IsValid() {
+			cuts[next] = true
+		}
+	}
+	var out []worldRange
+	for _, r := range ranges {
+		if n := len(out); n > 0 && out[n-1].last.Next() == r.first && !cuts[r.first] {
+			out[n-1].last = r.last
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
 // lastOf is the last address of a block.
 func lastOf(b netip.Prefix) netip.Addr {
 	raw := b.Masked().Addr().AsSlice()

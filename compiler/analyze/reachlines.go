@@ -10,9 +10,9 @@ import (
 )
 
 // Lines lists what may talk to what in the form "FROM => TO : PORTS", one line a pair, sorted. A workload is
-// ns/name[Kind]; what lies outside the cluster is shown as ranges, a-b[External], as few as tell all connections of
-// one direction apart. A connection within one workload is left out. PORTS is "All Connections" where every port of
-// TCP, UDP and SCTP is open: the form knows no other protocol.
+// ns/name[Kind]; what lies outside the cluster is shown as ranges, a-b[External], cut where a block begins or ends
+// that some rule of that direction names. A connection within one workload is left out. PORTS is "All Connections"
+// where every port of TCP, UDP and SCTP is open: the form knows no other protocol.
 //
 // A workload whose pods differ shows what any of them may do. IPv6 ranges appear when some rule names one.
 func Lines(p *plan.Plan) []string {
@@ -27,8 +27,9 @@ func Lines(p *plan.Plan) []string {
 	}
 	for family := range 2 {
 		ranges := worldRanges(p, family)
-		l.external(ws, ranges, ir.Ingress)
-		l.external(ws, ranges, ir.Egress)
+		for _, d := range []ir.Direction{ir.Ingress, ir.Egress} {
+			l.external(ws, cutRanges(ranges, blocksOf(p, d)), d)
+		}
 	}
 	slices.Sort(l.lines)
 	return l.lines
@@ -91,22 +92,14 @@ func (l *lineWriter) between(from, to *workloadEnds) string {
 	return all.String()
 }
 
-// external adds the lines of one direction between workloads and ranges. Neighbouring ranges that no workload tells
-// apart are one.
+// external adds the lines of one direction between workloads and ranges.
 func (l *lineWriter) external(ws []*workloadEnds, ranges []worldRange, d ir.Direction) {
 	signatures := map[plan.PeerIndex][]string{}
-	signature := func(r worldRange) []string {
+	for _, r := range ranges {
 		sig, ok := signatures[r.peer]
 		if !ok {
 			sig = l.signature(ws, r, d)
 			signatures[r.peer] = sig
-		}
-		return sig
-	}
-	for i := 0; i < len(ranges); {
-		r, sig := ranges[i], signature(ranges[i])
-		for i++; i < len(ranges) && ranges[i].first == r.last.Next() && slices.Equal(signature(ranges[i]), sig); i++ {
-			r.last = ranges[i].last
 		}
 		name := fmt.Sprintf("%s-%s[External]", r.first, r.last)
 		for j, w := range ws {

@@ -98,6 +98,14 @@ func Compile(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	objects, diags := manifest.Read(ctx, manifestPaths(o.Paths), o.Manifest)
+	if o.Lenient {
+		// Other programs' YAML and JSON between the manifests is listed, like a kind that is not understood.
+		for i := range diags {
+			if diags[i].Code == manifest.CodeNotObject {
+				diags[i].Severity = diag.Warning
+			}
+		}
+	}
 	r.Diagnostics = append(r.Diagnostics, diags...)
 	r.lower(o, bundle, objects)
 	if !r.Diagnostics.HasErrors() {

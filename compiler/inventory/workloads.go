@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 
@@ -183,7 +184,8 @@ func (r *reader) pod(o *manifest.Object) {
 	}
 	po := podObject{Pod: p, object: o, owner: Workload{Kind: "Pod", Namespace: ns, Name: o.Name}}
 	if c := controller(p.OwnerReferences); c != nil {
-		po.owner = Workload{Kind: c.Kind, Namespace: ns, Name: c.Name}
+		// The API requires a kind; a hand-written owner without one still groups its pods.
+		po.owner = Workload{Kind: cmp.Or(c.Kind, "Pod"), Namespace: ns, Name: c.Name}
 	}
 	r.checkNetworks(o, "metadata.annotations", p.Annotations)
 	r.podObjects = append(r.podObjects, po)

@@ -47,7 +47,7 @@ func (f *fileParse) object(n *yaml.Node, apiVersion, kind string, depth int) {
 		}
 	}
 	if o.Name == "" {
-		f.errorAt(CodeNotObject, f.src.span(n), kind+" without metadata.name", "give it a name")
+		f.errorAt(CodeIncomplete, f.src.span(n), kind+" without metadata.name", "give it a name")
 		return
 	}
 	f.objects = append(f.objects, o)
@@ -68,7 +68,7 @@ func (f *fileParse) list(items *yaml.Node, apiVersion, kind string, depth int) {
 		}
 	case items.Kind == yaml.ScalarNode && items.ShortTag() == "!!null":
 	default:
-		f.errorAt(CodeNotObject, f.src.span(items), "items of "+kind+" is no list", "")
+		f.errorAt(CodeIncomplete, f.src.span(items), "items of "+kind+" is no list", "")
 	}
 }
 

@@ -11,14 +11,15 @@ import (
 
 // The findings of this package. Those of area 7 mean that the input could not be judged.
 const (
-	CodeSyntax    diag.Code = "WEIR1030"
-	CodeDuplicate diag.Code = "WEIR1031"
-	CodeNotObject diag.Code = "WEIR1032"
-	CodeTwice     diag.Code = "WEIR1033"
-	CodeLimit     diag.Code = "WEIR7010"
-	CodeEncoding  diag.Code = "WEIR7011"
-	CodeRead      diag.Code = "WEIR7012"
-	CodeLink      diag.Code = "WEIR7013"
+	CodeSyntax     diag.Code = "WEIR1030"
+	CodeDuplicate  diag.Code = "WEIR1031"
+	CodeNotObject  diag.Code = "WEIR1032"
+	CodeTwice      diag.Code = "WEIR1033"
+	CodeIncomplete diag.Code = "WEIR1040"
+	CodeLimit      diag.Code = "WEIR7010"
+	CodeEncoding   diag.Code = "WEIR7011"
+	CodeRead       diag.Code = "WEIR7012"
+	CodeLink       diag.Code = "WEIR7013"
 )
 
 // Limits bound what hostile input can cost. A zero field is its default.
