@@ -29,7 +29,11 @@ func ParseTarget(raw string) (t Target, ok bool) {
 	if !ok {
 		return Target{}, false
 	}
-	return Target{Path: resolvePath(path), Query: query, HasQuery: has}, true
+	resolved := resolvePath(path)
+	if len(resolved) > 1 && strings.Trim(resolved, "/") == "" {
+		return Target{}, false // Envoy leaves "//" as it is, so waypoints refuse it
+	}
+	return Target{Path: mergeSlashes(resolved), Query: query, HasQuery: has}, true
 }
 
 // unescapePath undoes escapes of unreserved characters (RFC 3986, 2.3), escapes what a URL's path may not hold, and
@@ -65,7 +69,7 @@ func unescapePath(path string) (string, bool) {
 	return b.String(), true
 }
 
-// resolvePath removes dot segments, then double slashes. Empty segments count as segments for "..", as in RFC 3986.
+// resolvePath removes dot segments. Empty segments count as segments for "..", as in RFC 3986.
 func resolvePath(path string) string {
 	var kept []string
 	segments := strings.Split(path[1:], "/")
@@ -83,14 +87,14 @@ func resolvePath(path string) string {
 			kept = append(kept, s)
 		}
 	}
-	var b strings.Builder
-	for i, s := range kept {
-		if s != "" || i == len(kept)-1 {
-			b.WriteByte('/')
-			b.WriteString(s)
-		}
+	return "/" + strings.Join(kept, "/")
+}
+
+func mergeSlashes(path string) string {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
 	}
-	return b.String()
+	return path
 }
 
 func unreserved(c byte) bool {

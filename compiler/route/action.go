@@ -58,9 +58,21 @@ func (a *alternative) routeMatch() *routes.RouteMatch {
 	for i := range m.Query {
 		out.QueryParameters = append(out.QueryParameters, &routes.QueryParameterMatcher{Name: m.Query[i].Key,
 			QueryParameterMatchSpecifier: &routes.QueryParameterMatcher_StringMatch{
-				StringMatch: envoyString(&m.Query[i].StringMatch)}})
+				StringMatch: rawParam(&m.Query[i].StringMatch)}})
 	}
 	return out
+}
+
+// rawParam compares a parameter's value as it was sent: Envoy's router undoes no escapes. Exact values and prefixes
+// match however they are escaped; a regular expression sees the escapes.
+func rawParam(m *ir.StringMatch) *matcher.StringMatcher {
+	switch m.Kind {
+	case ir.Exact:
+		return stringRegex(escaped(m.Value))
+	case ir.Prefix:
+		return stringRegex(escaped(m.Value) + anyBytes)
+	}
+	return envoyString(m)
 }
 
 func headerMatch(name string, m *matcher.StringMatcher) *routes.HeaderMatcher {

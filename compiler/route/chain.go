@@ -67,6 +67,8 @@ func (c *Chain) manager(inline *routes.RouteConfiguration) *hcm.HttpConnectionMa
 		NormalizePath:                wrapperspb.Bool(true),
 		MergeSlashes:                 true,
 		PathWithEscapedSlashesAction: hcm.HttpConnectionManager_REJECT_REQUEST,
+		// Methods are rules' business: without this a request with an unusual one gets 400 from HTTP/1 alone.
+		HttpProtocolOptions: &core.Http1ProtocolOptions{AllowCustomMethods: true},
 		// The client's address is the connection's, never that of a header (inPrefix).
 		UseRemoteAddress: wrapperspb.Bool(true),
 		SkipXffAppend:    true,
@@ -143,29 +145,25 @@ func (b *builder) uses() (queryKeys, providers []string) {
 	return slices.Sorted(maps.Keys(b.queryKeys)), slices.Sorted(maps.Keys(b.providers))
 }
 
-// sideFilters are the RBAC filters for the clients who. The egress filter is left out where no client has anything
-// there but a plain yes; the ingress filter is always there, and denies whoever is not listed.
+// sideFilters are the RBAC filters for the clients who. Both are in every chain, for routes name them.
 func (b *builder) sideFilters(who *sources) []*hcm.HttpFilter {
 	var out []*hcm.HttpFilter
-	for _, dir := range []ir.Direction{ir.Egress, ir.Ingress} {
-		if r := b.sideRBAC(who, dir); r != nil {
-			out = append(out, httpFilter(sideFilters[dir], r))
-		}
+	for dir, name := range sideFilters {
+		out = append(out, httpFilter(name, b.sideRBAC(who, ir.Direction(dir))))
 	}
 	return out
 }
 
-// sideRBAC is one side's RBAC, with the audit lists beside it where they differ for some client (S30). It is nil for
-// an egress side that adds nothing.
+// sideRBAC is one side's RBAC, with the audit lists beside it where they differ for some client (S30). The egress
+// side says plainly yes where it has nothing else to say: the ingress side denies whoever is not listed.
 func (b *builder) sideRBAC(who *sources, dir ir.Direction) *rbac.RBAC {
 	needed, audit := dir == ir.Ingress, false
 	for _, s := range who.all() {
-		enforced, audited := b.keys(s.sides[dir]), b.keys(s.audit[dir])
-		audit = audit || !slices.Equal(enforced, audited)
-		needed = needed || len(s.sides[dir]) != 1 || !s.sides[dir][0].allows()
+		audit = audit || !slices.Equal(b.keys(s.sides[dir]), b.keys(s.audit[dir]))
+		needed = needed || slices.ContainsFunc(s.sides[dir], func(n node) bool { return !n.allows() })
 	}
 	if !needed && !audit {
-		return nil
+		return allowAll(sideFilters[dir])
 	}
 	r := &rbac.RBAC{
 		RulesStatPrefix: sideFilters[dir] + ".",

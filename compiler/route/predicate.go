@@ -111,8 +111,8 @@ func hostsPattern(hosts []string) string {
 // queryPredicate compares the first value of a parameter. Filter state can't hold an empty value, so an empty value
 // and mere presence are looked for in the raw query.
 func queryPredicate(m *ir.KeyMatch) *predicate {
-	present := header(":path", fullMatch(`[^?]*\?(?:[^&]*&)*`+escapedKey(m.Key)+`(?:=[^&]*)?(?:&.*)?`))
-	empty := header(":path", fullMatch(`[^?]*\?(?:[^&]*&)*`+escapedKey(m.Key)+`=?(?:&.*)?`))
+	present := header(":path", fullMatch(`[^?]*\?(?:[^&]*&)*`+escaped(m.Key)+`(?:=[^&]*)?(?:&.*)?`))
+	empty := header(":path", fullMatch(`[^?]*\?(?:[^&]*&)*`+escaped(m.Key)+`=?(?:&.*)?`))
 	switch {
 	case m.Kind == ir.Present || m.Kind == ir.Prefix && m.Value == "":
 		return present
@@ -126,15 +126,19 @@ func queryPredicate(m *ir.KeyMatch) *predicate {
 
 // repeatedParam is true for a request that gives a parameter more than once.
 func repeatedParam(key string) *predicate {
-	k := escapedKey(key) + `(?:=[^&]*)?`
+	k := escaped(key) + `(?:=[^&]*)?`
 	return header(":path", fullMatch(`[^?]*\?(?:[^&]*&)*`+k+`&(?:[^&]*&)*`+k+`(?:&.*)?`))
 }
 
-// escapedKey is the pattern of a parameter's name with any of its bytes escaped.
-func escapedKey(key string) string {
+// escaped is the pattern of a text in a query, with any of its bytes escaped.
+func escaped(text string) string {
 	var b strings.Builder
-	for _, c := range []byte(key) {
+	for _, c := range []byte(text) {
 		hex := strings.ToLower(strconv.FormatUint(uint64(c)|0x100, 16)[1:])
+		if c >= 0x7f { // only ever escaped: ParseTarget
+			b.WriteString("%(?i:" + hex + ")")
+			continue
+		}
 		b.WriteString("(?:" + regexp.QuoteMeta(string(rune(c))) + "|%(?i:" + hex + "))")
 	}
 	return b.String()

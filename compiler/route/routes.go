@@ -53,8 +53,20 @@ func (t *tables) serviceChain(s *servicePort, who *sources) *Chain {
 	return t.chain(nil, own, config.Name)
 }
 
+// everyHost is the one virtual host of a configuration. Its first route refuses the path "//", the one that Envoy's
+// merging of slashes leaves as it is (S24): plan.ParseTarget refuses what becomes of it.
 func everyHost(list ...*routes.Route) []*routes.VirtualHost {
-	return []*routes.VirtualHost{{Name: "any", Domains: []string{"*"}, Routes: list}}
+	refuse := &routes.Route{Name: "weir/malformed", Match: &routes.RouteMatch{PathSpecifier: &routes.RouteMatch_Path{Path: "//"}},
+		Action: status(400), TypedPerFilterConfig: map[string]*anypb.Any{}}
+	for _, name := range sideFilters {
+		refuse.TypedPerFilterConfig[name] = toAny(&rbac.RBACPerRoute{Rbac: allowAll(name)})
+	}
+	return []*routes.VirtualHost{{Name: "any", Domains: []string{"*"}, Routes: append([]*routes.Route{refuse}, list...)}}
+}
+
+// allowAll is for routes that end at no backend, or whose other side decides.
+func allowAll(name string) *rbac.RBAC {
+	return &rbac.RBAC{RulesStatPrefix: name + ".", Matcher: &xds.Matcher{OnNoMatch: decide(true, "weir/allow")}}
 }
 
 func anyRequest() *routes.RouteMatch {
@@ -105,11 +117,7 @@ func (m *routeMaker) access(dests []dest) map[string]*anypb.Any {
 	who := m.tables.access(m.reached, dests)
 	out := map[string]*anypb.Any{}
 	for dir, name := range sideFilters {
-		r := m.sideRBAC(who, ir.Direction(dir))
-		if r == nil {
-			r = &rbac.RBAC{RulesStatPrefix: name + ".", Matcher: &xds.Matcher{OnNoMatch: decide(true, "weir/allow")}}
-		}
-		out[name] = toAny(&rbac.RBACPerRoute{Rbac: r})
+		out[name] = toAny(&rbac.RBACPerRoute{Rbac: m.sideRBAC(who, ir.Direction(dir))})
 	}
 	return out
 }

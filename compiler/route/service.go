@@ -213,6 +213,6 @@ func sameProtocol() map[string]*anypb.Any {
 	return map[string]*anypb.Any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": toAny(
 		&upstream.HttpProtocolOptions{UpstreamProtocolOptions: &upstream.HttpProtocolOptions_UseDownstreamProtocolConfig{
 			UseDownstreamProtocolConfig: &upstream.HttpProtocolOptions_UseDownstreamHttpConfig{
-				HttpProtocolOptions:  &core.Http1ProtocolOptions{},
+				HttpProtocolOptions:  &core.Http1ProtocolOptions{AllowCustomMethods: true},
 				Http2ProtocolOptions: &core.Http2ProtocolOptions{}}}})}
 }

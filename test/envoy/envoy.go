@@ -1,0 +1,126 @@
+// Package envoy runs the real Envoy for tests: to validate tables and to send requests through them.
+package envoy
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	bootstrap "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+	"sigs.k8s.io/yaml"
+)
+
+// Binary returns the path of the pinned Envoy: WEIR_ENVOY, or what hack/envoy/fetch prints. Where there is none the
+// test is skipped with the reason, or fails under WEIR_STRICT=1.
+func Binary(t testing.TB) string {
+	t.Helper()
+	if p := os.Getenv("WEIR_ENVOY"); p != "" {
+		return p
+	}
+	_, here, _, _ := runtime.Caller(0)
+	fetch := filepath.Join(filepath.Dir(here), "..", "..", "hack", "envoy", "fetch")
+	var stderr bytes.Buffer
+	cmd := exec.Command(fetch)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err == nil {
+		return strings.TrimSpace(string(out))
+	}
+	reason := fmt.Sprintf("no Envoy here: %s: %v: %s", fetch, err, strings.TrimSpace(stderr.String()))
+	if os.Getenv("WEIR_STRICT") == "1" {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
+	return ""
+}
+
+// Validate has Envoy look at a configuration, and fails the test with what it says.
+func Validate(t testing.TB, b *bootstrap.Bootstrap) {
+	t.Helper()
+	out, err := exec.Command(Binary(t), "--mode", "validate", "--log-level", "error", "-c", write(t, b)).CombinedOutput()
+	if err != nil {
+		t.Fatalf("Envoy refuses the configuration: %v\n%s", err, out)
+	}
+}
+
+// Start runs Envoy until the test ends and returns once it serves.
+func Start(t testing.TB, b *bootstrap.Bootstrap) {
+	t.Helper()
+	dir := t.TempDir()
+	admin := filepath.Join(dir, "admin.sock")
+	b = proto.Clone(b).(*bootstrap.Bootstrap)
+	b.Admin = &bootstrap.Admin{Address: &core.Address{Address: &core.Address_Pipe{Pipe: &core.Pipe{Path: admin}}}}
+	var log bytes.Buffer
+	cmd := exec.Command(Binary(t), "-c", write(t, b), "--disable-hot-restart", "--concurrency", "1", "--log-level", "error")
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("starting Envoy: %v", err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-ended
+		if t.Failed() {
+			t.Logf("Envoy said:\n%s", log.String())
+		}
+	})
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", admin)
+		}}}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		select {
+		case <-ended:
+			t.Fatalf("Envoy ended:\n%s", log.String())
+		default:
+		}
+		if r, err := client.Get("http://envoy/ready"); err == nil {
+			_ = r.Body.Close()
+			if r.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Envoy does not get ready")
+		}
+	}
+}
+
+func write(t testing.TB, b *bootstrap.Bootstrap) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "envoy.yaml")
+	if err := os.WriteFile(path, YAML(t, b), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// YAML renders a message in the one way that is the same everywhere: keys sorted, as golden files want it.
+func YAML(t testing.TB, m proto.Message) []byte {
+	t.Helper()
+	j, err := protojson.Marshal(m)
+	if err != nil {
+		t.Fatalf("rendering %s: %v", m.ProtoReflect().Descriptor().FullName(), err)
+	}
+	y, err := yaml.JSONToYAML(j)
+	if err != nil {
+		t.Fatalf("rendering %s: %v", m.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return y
+}
