@@ -151,9 +151,6 @@ func text(t *language.Type) apiextensions.JSONSchemaProps {
 	for _, v := range t.Enum {
 		out.Enum = append(out.Enum, apiextensions.JSON{Raw: []byte(strconv.Quote(v))})
 	}
-	if t.Format == "date-time" {
-		out.Format = t.Format
-	}
 	if len(t.Patterns) == 1 {
 		out.Pattern = t.Patterns[0]
 	}

@@ -56,6 +56,8 @@ type Struct struct {
 	Guards []Guard
 	// UsedGuard is true where a guard needs the `_used` that every use must set.
 	UsedGuard bool
+	// firm is true where the definition can be nothing but a structure.
+	firm bool
 }
 
 // Field is one field of a structure.

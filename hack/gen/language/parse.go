@@ -10,6 +10,7 @@ import (
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/literal"
 	"cuelang.org/go/cue/parser"
+	"cuelang.org/go/cue/token"
 	"cuelang.org/go/mod/modfile"
 )
 
@@ -225,12 +226,7 @@ func parseStruct(s *ast.StructLit, alias string) (*Struct, error) {
 		case *ast.Field:
 			err = out.field(e)
 		case *ast.EmbedDecl:
-			id, ok := e.Expr.(*ast.Ident)
-			if !ok || !strings.HasPrefix(id.Name, "#") {
-				err = fmt.Errorf("only a definition is embedded")
-			} else {
-				out.Embeds = append(out.Embeds, id.Name[1:])
-			}
+			err = out.embed(e.Expr)
 		case *ast.Comprehension:
 			err = out.guard(e, alias)
 		default:
@@ -241,6 +237,20 @@ func parseStruct(s *ast.StructLit, alias string) (*Struct, error) {
 		}
 	}
 	return out, nil
+}
+
+// embed takes over a definition, or notes the {} that makes a structure with guards a structure.
+func (s *Struct) embed(e ast.Expr) error {
+	if lit, ok := e.(*ast.StructLit); ok && len(lit.Elts) == 0 {
+		s.firm = true
+		return nil
+	}
+	id, ok := e.(*ast.Ident)
+	if !ok || !strings.HasPrefix(id.Name, "#") {
+		return fmt.Errorf("only a definition is embedded")
+	}
+	s.Embeds = append(s.Embeds, id.Name[1:])
+	return nil
 }
 
 func (s *Struct) field(f *ast.Field) error {
@@ -262,6 +272,7 @@ func (s *Struct) field(f *ast.Field) error {
 	if f.Constraint == 0 && t.Const == "" {
 		return fmt.Errorf("%s is neither optional nor required", name)
 	}
+	s.firm = s.firm || f.Constraint != token.OPTION
 	s.Fields = append(s.Fields, &Field{Name: name, Doc: text, Required: isRequired(f), Type: t})
 	return nil
 }

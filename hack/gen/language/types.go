@@ -268,6 +268,9 @@ func (l *Language) check() error {
 			}
 			continue
 		}
+		if len(d.Struct.Guards) > 0 && len(d.Struct.Embeds) == 0 && !d.Struct.firm {
+			return fmt.Errorf("#%s has guards and no required field: it needs {}", d.Name)
+		}
 		for _, e := range d.Struct.Embeds {
 			if x := l.Def(e); x == nil || x.Struct == nil {
 				return fmt.Errorf("#%s embeds #%s, which is no structure", d.Name, e)
@@ -305,6 +308,9 @@ func (l *Language) checkType(t *Type) error {
 	case String:
 		if t.MaxLen == 0 && t.Enum == nil && t.Const == "" {
 			return fmt.Errorf("a string without a bound")
+		}
+		if (t.Format != "" || t.Unlike != nil) && t.CEL == "" {
+			return fmt.Errorf("a string with a format needs @cel: OpenAPI's formats let other types pass")
 		}
 	case Int:
 		if t.IntEnum == nil && (t.Min == nil || t.Max == nil) {
