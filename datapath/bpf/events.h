@@ -45,13 +45,16 @@ static __always_inline void event_lost(void)
 		e->lost++;
 }
 
+#define FLOW_NEW 1   /* was not tracked */
+#define FLOW_AGAIN 2 /* was tracked, and not judged under this generation */
+
 /* What one packet came to. */
 struct outcome {
 	__u64 generation, epoch;
 	struct answer answer;
 	__u32 key;
 	__u8 reply; /* passed as part of a tracked flow, in the other direction */
-	__u8 fresh; /* a flow that was not tracked, or not under this generation */
+	__u8 fresh; /* FLOW_… */
 };
 
 static __always_inline void fill_event(struct weir_event *e, const struct view *v, const struct packet *p,
@@ -81,7 +84,8 @@ static __always_inline void fill_event(struct weir_event *e, const struct view *
 	e->reply = o->reply;
 }
 
-/* An event for each denied packet, each new flow that is logged, and each new flow on which the audit chain differs. */
+/* An event for each denied packet, each new flow that is logged, and once per generation each flow on which the audit
+ * chain differs (S30). */
 static __always_inline void emit(const struct view *v, const struct packet *p, const struct outcome *o, __u8 from_pod)
 {
 	const struct answer *a = &o->answer;
@@ -90,7 +94,7 @@ static __always_inline void emit(const struct view *v, const struct packet *p, c
 		kind = EVENT_AUDIT;
 	else if (a->drop)
 		kind = EVENT_DENIED;
-	else if (o->fresh && (all_flows || a->flags & DECISION_LOG))
+	else if (o->fresh == FLOW_NEW && (all_flows || a->flags & DECISION_LOG))
 		kind = EVENT_NEW;
 	else
 		return;

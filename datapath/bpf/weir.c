@@ -110,7 +110,7 @@ static __always_inline int judge_reply(void *share, const struct weir_ct_key *k,
 			return 1;
 		}
 		c->epoch = o->epoch;
-		o->fresh = 1;
+		o->fresh = FLOW_AGAIN;
 	}
 	o->answer.drop = PASSED;
 	return 1;
@@ -151,7 +151,7 @@ static __always_inline void judge_original(void *share, const struct weir_ct_key
 					   const struct packet *p, struct view *v, struct outcome *o, __u32 now)
 {
 	decide(v, &o->answer);
-	o->fresh = 1;
+	o->fresh = FLOW_NEW;
 	if (o->answer.drop) {
 		if (c && c->dir == v->dir)
 			bpf_map_delete_elem(share, k);
@@ -160,7 +160,7 @@ static __always_inline void judge_original(void *share, const struct weir_ct_key
 	if (!tracked)
 		return;
 	if (c && c->dir == v->dir && c->key == v->key && !(p->opening && c->flags & CT_CLOSED) && ct_fresh(c, k, now)) {
-		o->fresh = c->epoch != o->epoch;
+		o->fresh = c->epoch != o->epoch ? FLOW_AGAIN : 0;
 		if (o->fresh)
 			c->epoch = o->epoch;
 		ct_touch(c, p, 0, now);

@@ -18,8 +18,21 @@ type probe struct {
 	to  string
 	dst netip.AddrPort
 	key plan.PortKey
-	// targets are where it may arrive; none means nowhere.
+	// expect says where it may arrive in a world, and targets are those of the world that is enforced; none means nowhere.
+	expect  func(*World) []target
 	targets []target
+}
+
+// aim makes a probe.
+func (w *World) aim(from origin, to string, dst netip.AddrPort, k plan.PortKey, expect func(*World) []target) probe {
+	return probe{from.host, from.addr, to, dst, k, expect, expect(w)}
+}
+
+// aimDirect makes a probe at a host's own address.
+func (w *World) aimDirect(from origin, name string, to host, dst netip.Addr, k plan.PortKey) probe {
+	return w.aim(from, name, netip.AddrPortFrom(dst, portNumber(k)), k, func(w *World) []target {
+		return []target{w.direct(from.host, from.addr, to, dst, k, false)}
+	})
 }
 
 // mustPass says that the plan lets the probe through wherever it is led; mayPass that there is a way.
@@ -173,8 +186,7 @@ func (w *World) toPods(from origin) []probe {
 		}
 		for _, dst := range ofFamily(e.Addrs, family(from.addr)) {
 			for _, k := range append(w.portsOf(i), echoOf(dst)) {
-				t := w.direct(from.host, from.addr, to, dst, k, false)
-				out = append(out, probe{from.host, from.addr, endpointName(e), netip.AddrPortFrom(dst, portNumber(k)), k, []target{t}})
+				out = append(out, w.aimDirect(from, endpointName(e), to, dst, k))
 			}
 		}
 	}
@@ -207,8 +219,9 @@ func (w *World) toServices(from origin) []probe {
 		}
 		name := fmt.Sprintf("service %s/%s", f.Namespace, f.Service)
 		for _, dst := range ofFamily(f.Addrs, family(from.addr)) {
-			out = append(out, probe{from.host, from.addr, name, netip.AddrPortFrom(dst, f.Port.Number()), f.Port,
-				w.service(from.host, from.addr, int32(i))})
+			out = append(out, w.aim(from, name, netip.AddrPortFrom(dst, f.Port.Number()), f.Port, func(w *World) []target {
+				return w.service(from.host, from.addr, int32(i))
+			}))
 		}
 	}
 	return out
@@ -231,8 +244,7 @@ func (w *World) toNodes(from origin) []probe {
 		to := host{nodeHost, i}
 		for _, dst := range ofFamily(w.Plan.Nodes[i].Addrs, family(from.addr)) {
 			for _, k := range append(w.nodePortsOf(i), echoOf(dst)) {
-				t := w.direct(from.host, from.addr, to, dst, k, false)
-				out = append(out, probe{from.host, from.addr, w.Plan.Nodes[i].Name, netip.AddrPortFrom(dst, portNumber(k)), k, []target{t}})
+				out = append(out, w.aimDirect(from, w.Plan.Nodes[i].Name, to, dst, k))
 			}
 		}
 	}
@@ -247,8 +259,7 @@ func (w *World) toOutside(from origin) []probe {
 			continue
 		}
 		for _, k := range append(slices.Clone(ports), echoOf(o.Addr)) {
-			t := w.direct(from.host, from.addr, host{kind: outsideHost}, o.Addr, k, false)
-			out = append(out, probe{from.host, from.addr, w.outsideName(o.Addr), netip.AddrPortFrom(o.Addr, portNumber(k)), k, []target{t}})
+			out = append(out, w.aimDirect(from, w.outsideName(o.Addr), host{kind: outsideHost}, o.Addr, k))
 		}
 	}
 	return out
@@ -267,8 +278,10 @@ func (w *World) toNodePorts(from origin) []probe {
 		seen[k] = true
 		for n := range w.Plan.Nodes {
 			for _, dst := range ofFamily(w.Plan.Nodes[n].Addrs, family(from.addr)) {
-				out = append(out, probe{from.host, from.addr, fmt.Sprintf("NodePort of %s/%s on %s", f.Namespace, f.Service, w.Plan.Nodes[n].Name),
-					netip.AddrPortFrom(dst, f.NodePort), k, w.nodePort(n, family(from.addr), int32(i))})
+				name := fmt.Sprintf("NodePort of %s/%s on %s", f.Namespace, f.Service, w.Plan.Nodes[n].Name)
+				out = append(out, w.aim(from, name, netip.AddrPortFrom(dst, f.NodePort), k, func(w *World) []target {
+					return w.nodePort(n, family(from.addr), int32(i))
+				}))
 			}
 		}
 	}

@@ -41,7 +41,7 @@ type Extension struct {
 }
 
 // Bytes lays the frame out.
-func (f *Frame) Bytes() []byte {
+func (f Frame) Bytes() []byte {
 	b := []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2}
 	for _, t := range f.Tags {
 		b = binary.BigEndian.AppendUint32(b, t)
@@ -56,7 +56,7 @@ func (f *Frame) Bytes() []byte {
 	return append(f.ipv6(binary.BigEndian.AppendUint16(b, 0x86dd), hops), f.Payload...)
 }
 
-func (f *Frame) ipv4(b []byte, hops uint8) []byte {
+func (f Frame) ipv4(b []byte, hops uint8) []byte {
 	h := make([]byte, 20)
 	h[0] = 0x40 | uint8(5+len(f.Options)/4)
 	binary.BigEndian.PutUint16(h[2:], uint16(20+len(f.Options)+len(f.Payload)))
@@ -73,7 +73,7 @@ func (f *Frame) ipv4(b []byte, hops uint8) []byte {
 	return append(append(b, h...), f.Options...)
 }
 
-func (f *Frame) ipv6(b []byte, hops uint8) []byte {
+func (f Frame) ipv6(b []byte, hops uint8) []byte {
 	exts := f.Extensions
 	if f.Fragment != 0 || f.More {
 		e := make([]byte, 8)
