@@ -169,6 +169,9 @@ func testAll(ctx context.Context, o *options, all []*suite, mutants []*mutant) e
 				default:
 					m.state = try(ctx, o, all, m)
 				}
+				if m.state == survived || o.verbose {
+					fmt.Printf("%-12s %s  %s\n", m.state, m.place(), m.what)
+				}
 				if n := done.Add(1); n%50 == 0 {
 					fmt.Fprintf(os.Stderr, "%d of %d\n", n, len(mutants))
 				}
@@ -203,7 +206,7 @@ func (s *suite) fails(ctx context.Context, o *options, id int) (bool, []byte) {
 	shell := append([]string{"-c", `ulimit -v 6000000; exec "$0" "$@"`, s.bin}, args...)
 	cmd := exec.CommandContext(ctx, "/bin/sh", shell...)
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "WEIR_MUTANT="+strconv.Itoa(id), "GOMAXPROCS=1")
+	cmd.Env = append(os.Environ(), "WEIR_MUTANT="+strconv.Itoa(id), "GOMAXPROCS=1", "GOGC=400")
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

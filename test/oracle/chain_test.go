@@ -35,6 +35,7 @@ import (
 //  16. A repeated header is one header with all values (RFC 9110, 5.3).
 //  17. A backslash in a path is a slash: Envoy makes it one before anything sees it, and cannot refuse it (S24 asks for
 //     400). No rule and no backend ever sees one.
+//  18. Of the endpoints behind a service's address that answer alike, any one's rule may be named.
 
 // says is what a tier or layer answers (S9, S10).
 type says uint8
@@ -69,6 +70,8 @@ type outcome struct {
 	layer7  []*ir.Rule
 	cases   []outcome
 	layers  [ir.NumLayers]answer
+	// alike are, behind a service's address, the other endpoints' answers, which are the same apart from what they name.
+	alike []outcome
 }
 
 // asked returns the policies of a tier that select the subject, in their order: priority, then name, which only

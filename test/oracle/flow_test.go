@@ -165,6 +165,7 @@ func common(each []judgement, which func(judgement) outcome) outcome {
 		if o.verdict != first.verdict || o.auth != first.auth || !sameCases(o, first) {
 			return outcome{verdict: plan.Deny, reason: plan.ByBackends}
 		}
+		first.alike = append(first.alike, o)
 	}
 	return first
 }

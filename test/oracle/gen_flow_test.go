@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/weir-mesh/weir/compiler/ir"
 )
@@ -21,10 +22,32 @@ func (g *gen) flow() flow {
 			if r.HTTP != nil && f.request != nil {
 				f.request = g.requestFor(pick(g, r.HTTP...))
 			}
+			if r.Direction == ir.Egress && g.one(2) {
+				g.throughService(&f)
+			}
 			return f
 		}
 	}
 	return g.anyFlow()
+}
+
+// throughService sends a flow to a service's address that stands for its destination, if there is one (S27).
+func (g *gen) throughService(f *flow) {
+	if f.dst.place != inPod {
+		return
+	}
+	p := &g.w.inv.Pods[f.dst.pod]
+	for _, s := range g.w.inv.Services {
+		vip := familyOf(s.ClusterIPs, f.src.addr.Is4())
+		for _, port := range s.Ports {
+			for _, b := range port.Backends {
+				if vip.IsValid() && b.Pod.Namespace == p.Namespace && b.Pod.Name == p.Name {
+					f.dst, f.space, f.number = end{place: atAddress, addr: vip}, port.Space, port.Port
+					return
+				}
+			}
+		}
+	}
 }
 
 func (g *gen) anyRule() (*ir.Policy, *ir.Rule) {
@@ -133,7 +156,18 @@ func (g *gen) pod(v4 bool) end {
 
 // address is one that a rule's block, a range or an object draws a border at.
 func (g *gen) address(v4 bool) netip.Addr {
-	candidates := []netip.Addr{netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("2001:db8:ffff::1"), netip.MustParseAddr("10.1.0.99"),
+	if g.addresses == nil {
+		g.addresses = g.borders()
+	}
+	for {
+		if a := pick(g, g.addresses...); a.Is4() == v4 {
+			return a
+		}
+	}
+}
+
+func (g *gen) borders() []netip.Addr {
+	out := []netip.Addr{netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("2001:db8:ffff::1"), netip.MustParseAddr("10.1.0.99"),
 		address(podRange6, 99), address(serviceRange4, 77), address(serviceRange6, 77)}
 	for _, p := range g.w.policies {
 		for _, r := range p.Rules {
@@ -141,55 +175,35 @@ func (g *gen) address(v4 bool) netip.Addr {
 				if peer.CIDR == nil {
 					continue
 				}
-				candidates = append(candidates, edges(peer.CIDR.Prefix)...)
+				out = append(out, edges(peer.CIDR.Prefix)...)
 				for _, e := range peer.CIDR.Except {
-					candidates = append(candidates, edges(e)...)
+					out = append(out, edges(e)...)
 				}
 			}
 		}
 	}
 	for _, p := range []netip.Prefix{nodeRange4, nodeRange6, podRange4, podRange6, serviceRange4, serviceRange6} {
-		candidates = append(candidates, edges(p)...)
+		out = append(out, edges(p)...)
 	}
-	candidates = append(candidates, g.w.inv.APIServers...)
+	out = append(out, g.w.inv.APIServers...)
 	for i := range g.w.inv.Pods {
-		candidates = append(candidates, g.w.inv.Pods[i].Addrs...)
+		out = append(out, g.w.inv.Pods[i].Addrs...)
 	}
-	for {
-		if a := pick(g, candidates...); a.IsValid() && a.Is4() == v4 && !a.IsMulticast() && !a.IsUnspecified() {
-			return a
-		}
-	}
+	return slices.DeleteFunc(out, func(a netip.Addr) bool { return !a.IsValid() || a.IsMulticast() || a.IsUnspecified() })
+}
+
+// point is a number in a space.
+type point struct {
+	space  ir.Space
+	number uint16
 }
 
 // spaceAndNumber is at or next to a number that a rule, a named port or a service names.
 func (g *gen) spaceAndNumber(v4 bool) (ir.Space, uint16) {
-	type point struct {
-		space  ir.Space
-		number uint16
+	if g.points == nil {
+		g.points = g.numbers()
 	}
-	points := []point{{ir.TCP, 80}, {ir.TCP, 80}, {ir.TCP, 8080}, {ir.TCP, 8081}, {ir.UDP, 53}, {ir.TCP, 0}, {ir.TCP, 65535}, {ir.SCTP, 7},
-		{ir.OtherProtocol, 47}, {ir.OtherProtocol, 255}, {ir.ICMPv4, 8 << 8}, {ir.ICMPv6, 128 << 8}, {ir.UDP, uint16(g.IntN(65536))}}
-	for _, p := range g.w.policies {
-		for _, r := range p.Rules {
-			for _, port := range r.Ports {
-				if port.Name == "" {
-					points = append(points, point{port.Space, port.First}, point{port.Space, port.First - 1}, point{port.Space, port.Last}, point{port.Space, port.Last + 1})
-				}
-			}
-		}
-	}
-	for _, s := range g.w.inv.Services {
-		for _, p := range s.Ports {
-			points = append(points, point{p.Space, p.Port}, point{p.Space, p.Port})
-		}
-	}
-	for _, p := range g.w.inv.Pods {
-		for _, n := range p.Ports {
-			points = append(points, point{n.Space, n.Number})
-		}
-	}
-	p := pick(g, points...)
+	p := pick(g, g.points...)
 	switch { // ICMP belongs to a family
 	case p.space == ir.ICMPv6 && v4:
 		p.space = ir.ICMPv4
@@ -197,6 +211,31 @@ func (g *gen) spaceAndNumber(v4 bool) (ir.Space, uint16) {
 		p.space = ir.ICMPv6
 	}
 	return p.space, p.number
+}
+
+func (g *gen) numbers() []point {
+	out := []point{{ir.TCP, 80}, {ir.TCP, 80}, {ir.TCP, 8080}, {ir.TCP, 8081}, {ir.UDP, 53}, {ir.TCP, 0}, {ir.TCP, 65535}, {ir.SCTP, 7},
+		{ir.OtherProtocol, 47}, {ir.OtherProtocol, 255}, {ir.ICMPv4, 8 << 8}, {ir.ICMPv6, 128 << 8}, {ir.UDP, uint16(g.IntN(65536))}}
+	for _, p := range g.w.policies {
+		for _, r := range p.Rules {
+			for _, port := range r.Ports {
+				if port.Name == "" {
+					out = append(out, point{port.Space, port.First}, point{port.Space, port.First - 1}, point{port.Space, port.Last}, point{port.Space, port.Last + 1})
+				}
+			}
+		}
+	}
+	for _, s := range g.w.inv.Services {
+		for _, p := range s.Ports {
+			out = append(out, point{p.Space, p.Port}, point{p.Space, p.Port})
+		}
+	}
+	for _, p := range g.w.inv.Pods {
+		for _, n := range p.Ports {
+			out = append(out, point{n.Space, n.Number})
+		}
+	}
+	return out
 }
 
 // requestFor makes a request that meets an alternative, or misses one of its conditions.

@@ -16,6 +16,9 @@ type gen struct {
 	w *world
 	// layer7 counts layer-7 rules: the evaluator tries every combination of their conditions.
 	layer7 int
+	// addresses and points are what flows are made of: where the world's rules and objects draw borders.
+	addresses []netip.Addr
+	points    []point
 }
 
 // maxLayer7 bounds the layer-7 rules of one world.
@@ -184,7 +187,7 @@ func (g *gen) configure() {
 }
 
 func (g *gen) services() {
-	for i := range g.IntN(4) {
+	for i := range g.IntN(5) {
 		s := inventory.Service{Namespace: pick(g, g.w.inv.Namespaces...).Name, Name: fmt.Sprintf("svc%d", i)}
 		v4, v6 := address(serviceRange4, i+1), address(serviceRange6, i+1)
 		switch g.IntN(5) {
@@ -211,7 +214,7 @@ func (g *gen) services() {
 // servicePort has no endpoint, one, or several that differ; pods, addresses of the world, or of nobody (S27).
 func (g *gen) servicePort(name string, space ir.Space, port uint16) inventory.ServicePort {
 	out := inventory.ServicePort{Name: name, Space: space, Port: port}
-	for range g.IntN(4) {
+	for range pick(g, 0, 1, 1, 1, 2, 2, 3) {
 		b := inventory.Backend{Port: pick[uint16](g, 80, 80, 8080, 8081, 53)}
 		switch g.IntN(8) {
 		case 0:

@@ -115,6 +115,9 @@ func (w *world) locate(a netip.Addr) party {
 			}
 		}
 	}
+	if !a.IsValid() {
+		return party{kind: unknown} // an endpoint behind a service that no object explains
+	}
 	if !w.inRanges(a) {
 		return party{kind: outside, addr: a} // S3: world is only what lies outside all ranges
 	}
