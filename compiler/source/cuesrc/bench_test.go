@@ -46,7 +46,7 @@ func writePolicies(t testing.TB, dir string, n, perFile int) {
 	}
 }
 
-func TestSpeedProbe(t *testing.T) {
+func TestBench0(t *testing.T) {
 	for _, c := range []struct{ n, per int }{{1000, 1000}, {1000, 1}, {10000, 10000}, {10000, 10}} {
 		dir := t.TempDir()
 		writePolicies(t, dir, c.n, c.per)

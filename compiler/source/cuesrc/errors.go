@@ -96,11 +96,10 @@ func quote(s string) string { return `"` + s + `"` }
 // explainer turns the errors of one object (or of what a package shares) into findings.
 type explainer struct {
 	unit *unit
-	root cue.Value // the value that errors are looked up in
-	base []string  // the steps that lead to it
-	out  *Object   // nil for what a package shares
-	def  definition
-	str  *structure // what a comparison with the definition found
+	root cue.Value     // the value that errors are looked up in
+	base []string      // the steps that lead to it
+	out  *Object       // nil for what a package shares
+	near diag.Position // where to show what has no place of its own
 }
 
 func (u *unit) explainer(root cue.Value, out *Object) *explainer {
@@ -184,7 +183,7 @@ func (x *explainer) place(e errors.Error, path string) (diag.Position, []diag.Po
 	ps := x.userPositions(e)
 	if x.out == nil {
 		if len(ps) == 0 {
-			return diag.Position{}, nil
+			return x.near, nil
 		}
 		return ps[len(ps)-1], ps[:len(ps)-1]
 	}
@@ -226,21 +225,17 @@ func (x *explainer) finding(e errors.Error) (d diag.Diagnostic, ok bool) {
 	}
 	inSchema := !x.unit.user[e.Position().Filename()] && e.Position().IsValid()
 	switch {
+	case (!below || x.out == nil) && format == "field not allowed" && len(e.Path()) > 0:
+		d.Code, d.Related, d.Message = CodeField, nil, "unknown field "+quote(last(e.Path()))
 	case !below || x.out == nil:
 		x.general(&d, format)
 	case format == "field not allowed":
-		if x.str.covers(path) || len(steps) == 0 {
-			return d, false
-		}
 		d.Code, d.Related = CodeField, nil
-		d.Message = "unknown field " + quote(truncate(unquoteStep(steps[len(steps)-1])))
+		d.Message = "unknown field " + quote(last(steps))
 		if _, written := x.out.Fields[path]; written {
 			d.Pos = x.out.KeyPos(path)
 		}
 	case format == "field is required but not present":
-		if x.str.missing[path] || len(steps) == 0 {
-			return d, false
-		}
 		d.Code, d.Related = CodeMissing, nil
 		d.Message = last(steps) + " is missing"
 	case format == "cannot combine regular field %q with %v":
@@ -262,10 +257,23 @@ func (x *explainer) finding(e errors.Error) (d diag.Diagnostic, ok bool) {
 		return d, false
 	case inSchema: // the schema's own words
 		x.rule(&d, e, steps)
+	case !internal.MatchString(d.Message) && !strings.Contains(format, "cycle"):
+		x.ownRule(&d, path)
 	default:
 		x.general(&d, format)
 	}
 	return d, true
+}
+
+// ownRule explains an error that the user's own CUE raises: it is about the object, and raised elsewhere.
+func (x *explainer) ownRule(d *diag.Diagnostic, path string) {
+	at := x.out.Pos(path)
+	if at.File == d.Pos.File && at.Line == d.Pos.Line {
+		return
+	}
+	d.Code = CodeRule
+	d.Related = []diag.Related{{Pos: d.Pos, Message: "says so"}}
+	d.Pos = at
 }
 
 // general explains errors of the evaluation itself.
@@ -287,24 +295,9 @@ func (x *explainer) rule(d *diag.Diagnostic, e errors.Error, steps []string) {
 	if w.Exists() && w.IncompleteKind()&(cue.StructKind|cue.ListKind) == 0 {
 		d.Code = CodeValue
 		if s, err := w.String(); err == nil {
-			d.Hint = nearestValue(s, x.defined(steps).choices())
+			d.Hint = nearestChoice(s, d.Message)
 		}
 	}
-}
-
-// defined is what the schema says about a place.
-func (x *explainer) defined(steps []string) definition {
-	d := x.def
-	for _, s := range steps {
-		if f, ok := d.fields()[unquoteStep(s)]; ok {
-			d = f.definition
-		} else if e := d.element(); e != nil {
-			d = e
-		} else {
-			d = d.pattern()
-		}
-	}
-	return d
 }
 
 func (x *explainer) kindWritten(steps []string) string {

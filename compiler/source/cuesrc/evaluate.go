@@ -2,10 +2,10 @@ package cuesrc
 
 import (
 	"context"
+	_ "embed" // places
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/ast"
@@ -53,7 +53,10 @@ func evaluate(ctx context.Context, paths []string, how how, progress func(string
 	r := &reader{ctx: ctx, seen: map[string]bool{}}
 	progress("the files")
 	r.paths(paths)
-	e := &evaluator{reader: r, schema: inst, how: how, progress: progress, out: &Bundle{}}
+	e := &evaluator{reader: r, schema: inst, how: how, progress: progress, out: &Bundle{}, fields: map[string]bool{testsField: true}}
+	for _, k := range schemas.Kinds() {
+		e.fields[k.Bundle] = true
+	}
 	if err := e.fresh(); err != nil {
 		return nil, err
 	}
@@ -81,33 +84,30 @@ type evaluator struct {
 	out      *Bundle
 
 	cue    *cue.Context
-	lang   cue.Value       // the schema's package
-	bundle cue.Value       // its closed definition #Bundle
-	fields map[string]bool // its fields
+	place  cue.Value       // what places give (place.cue)
+	fields map[string]bool // the bundle's fields
 	built  int             // objects evaluated in this context
 	bytes  int             // of all objects' JSON
 }
 
+// places is what an object's place gives it.
+//
+//go:embed place.cue
+var places string
+
 // fresh replaces the CUE context, and drops what the last one kept.
 func (e *evaluator) fresh() error {
 	e.cue, e.built = cuecontext.New(), 0
-	e.lang = e.cue.BuildInstance(e.schema)
-	e.bundle = e.lang.LookupPath(cue.MakePath(cue.Def("#Bundle")))
-	if err := e.bundle.Err(); err != nil {
-		return fmt.Errorf("evaluating the schema: %w", err)
-	}
-	if e.fields != nil {
-		return nil
-	}
-	e.fields = map[string]bool{}
-	it, err := e.bundle.Fields(cue.Optional(true))
-	if err != nil {
-		return fmt.Errorf("evaluating the schema: %w", err)
-	}
-	for it.Next() {
-		e.fields[it.Selector().Unquoted()] = true
+	e.place = e.cue.CompileString(places, cue.Filename(schemaModule+"/place.cue")).LookupPath(cue.MakePath(cue.Def("#Bundle")))
+	if err := e.place.Err(); err != nil {
+		return fmt.Errorf("evaluating what places give: %w", err)
 	}
 	return nil
+}
+
+// bundle is the schema's closed definition of a whole bundle.
+func (e *evaluator) bundle() cue.Value {
+	return e.cue.BuildInstance(e.schema).LookupPath(cue.MakePath(cue.Def("#Bundle")))
 }
 
 // pack evaluates one package. What is wrong in it goes to the diagnostics; the error is for a failure of ours.
@@ -165,6 +165,8 @@ type unit struct {
 	imp    *importer
 	user   map[string]bool
 	raw    cue.Value // the piece as the user's files alone have it
+	value  cue.Value // and with what the places give
+	full   cue.Value // and unified with the closed bundle, where that was needed
 	failed bool      // what the package shares is in error: further pieces would say the same
 }
 
@@ -175,26 +177,26 @@ func (e *evaluator) pieces(u *unit, l *layout) error {
 	if !l.separable {
 		return u.whole(l, own)
 	}
-	if e.how.literals && !l.patterns {
+	l.take(nil)
+	if err := u.build(0, true); err != nil {
+		return err
+	}
+	if e.how.literals && !l.patterns && !u.failed {
 		own = slices.DeleteFunc(own, u.literal)
 	}
-	for first := true; first || len(own) > 0; first = false {
+	for len(own) > 0 && !u.failed {
 		piece := own[:min(e.how.piece, len(own))]
 		own = own[len(piece):]
-		if u.failed {
-			return nil
-		}
 		chosen := map[*object]bool{}
 		for _, o := range piece {
 			chosen[o] = true
 		}
 		l.take(chosen)
-		v, err := u.build(len(piece), first)
-		if err != nil {
+		if err := u.build(len(piece), false); err != nil {
 			return err
 		}
 		for _, o := range piece {
-			u.object(v, o.key, o)
+			u.object(o.key, o)
 		}
 	}
 	return nil
@@ -239,8 +241,7 @@ func (u *unit) ownFile(name string) bool {
 
 // whole evaluates a package in one piece, with the objects that it computes.
 func (u *unit) whole(l *layout, own []*object) error {
-	v, err := u.build(len(l.objects), true)
-	if err != nil || u.failed {
+	if err := u.build(len(l.objects), true); err != nil || u.failed {
 		return err
 	}
 	written := map[objectKey]*object{}
@@ -248,33 +249,37 @@ func (u *unit) whole(l *layout, own []*object) error {
 		written[o.key] = o
 	}
 	for _, o := range own {
-		u.object(v, o.key, o)
+		u.object(o.key, o)
 	}
 	for field := range u.fields {
-		it, err := v.LookupPath(cue.MakePath(cue.Str(field))).Fields()
+		values := u.value.LookupPath(cue.MakePath(cue.Str(field)))
+		it, err := values.Fields(cue.All()) // it also shows what is in error
 		if err != nil {
-			u.report(u.errors(v, nil, err))
+			u.report(u.errors(values, nil, err))
 			continue
 		}
 		for it.Next() {
+			if s := it.Selector(); s.LabelType() != cue.StringLabel || s.ConstraintType() != 0 {
+				continue
+			}
 			k := objectKey{field, it.Selector().Unquoted()}
 			if written[k] != nil {
 				continue
 			}
 			if at := u.userPosition(it.Value()); at.File == "" || u.ownFile(at.File) {
-				u.object(v, k, &object{key: k})
+				u.object(k, &object{key: k})
 			}
 		}
 	}
-	u.computedFields(v, l)
+	u.computedFields(l)
 	return nil
 }
 
-// build evaluates the files as they are now, as a closed bundle of about n objects.
-func (u *unit) build(n int, first bool) (cue.Value, error) {
+// build evaluates the files as they are now, with about n objects in them.
+func (u *unit) build(n int, first bool) error {
 	if u.built > 0 && u.built+n > contextObjects {
 		if err := u.fresh(); err != nil {
-			return cue.Value{}, err
+			return err
 		}
 	}
 	u.built += n + 1
@@ -282,7 +287,7 @@ func (u *unit) build(n int, first bool) (cue.Value, error) {
 	inst.PkgName = u.pack.name
 	for _, f := range u.files {
 		if err := inst.AddSyntax(f); err != nil {
-			return cue.Value{}, fmt.Errorf("building a piece of %s: %w", u.pack.dir, err)
+			return fmt.Errorf("building a piece of %s: %w", u.pack.dir, err)
 		}
 	}
 	err := inst.Complete()
@@ -294,42 +299,67 @@ func (u *unit) build(n int, first bool) (cue.Value, error) {
 	if err != nil {
 		u.failed = true
 		u.report(plainErrors(CodeReference, err))
-		return cue.Value{}, nil
+		return nil
 	}
-	v := u.bundle.Unify(u.raw)
+	u.value, u.full = u.place.Unify(u.raw), cue.Value{}
 	if first {
-		u.shared(v)
+		u.shared()
 	}
-	return v, nil
+	return nil
 }
 
 // object evaluates one object to JSON, or reports what is wrong with it.
-func (u *unit) object(v cue.Value, k objectKey, o *object) {
-	val := v.LookupPath(cue.MakePath(cue.Str(k.field), cue.Str(k.name)))
+func (u *unit) object(k objectKey, o *object) {
+	if u.failed {
+		return
+	}
+	at := cue.MakePath(cue.Str(k.field), cue.Str(k.name))
+	val := u.value.LookupPath(at)
 	var out Object
 	if len(o.decls) > 0 {
 		out = written(o)
 	} else {
 		out = Object{Name: k.name, Key: u.userPosition(val)}
 	}
-	out.Kind = kindOf(val, k.field)
-	if !u.named(val, k) {
-		u.badName(k, &out)
-		return
-	}
-	if err := val.Validate(cue.Concrete(true), cue.Final(), cue.All()); err != nil {
-		u.report(u.examine(val, k, &out))
-		return
-	}
-	data, err := val.MarshalJSON()
-	if err == nil {
-		data, err = canonical(data)
-	}
+	out.Kind = kindOf(k.field)
+	data, err := marshal(val)
 	if err != nil {
-		u.report(u.errors(val, &out, err))
+		// The schema may still decide what the files leave open, such as kind: string.
+		if !u.full.Exists() {
+			u.full = u.bundle().Unify(u.raw)
+		}
+		if data, err = marshal(u.full.LookupPath(at)); err != nil {
+			u.report(u.examine(val, k, &out))
+			return
+		}
+	}
+	if ps := check(k, out.Kind, data); len(ps) > 0 {
+		u.report(problems(k, &out, ps, data))
 		return
 	}
 	u.accept(k, out, data)
+}
+
+// marshal writes a value that is complete and right as JSON.
+func marshal(v cue.Value) ([]byte, error) {
+	if err := v.Validate(cue.Concrete(true), cue.Final(), cue.All()); err != nil {
+		return nil, err
+	}
+	data, err := v.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return canonical(data)
+}
+
+// kindOf is the kind of what a field of the bundle holds.
+func kindOf(field string) string {
+	for _, k := range schemas.Kinds() {
+		if k.Bundle == field {
+			return k.Name
+		}
+	}
+	return "Test"
 }
 
 // accept keeps an object that is right.
@@ -346,44 +376,6 @@ func (u *unit) accept(k objectKey, out Object, data []byte) {
 		u.report(diag.List{{Code: manifest.CodeLimit, Severity: diag.Error, Pos: out.Key,
 			Message: fmt.Sprintf("the objects are more than %d MiB together (limit on total size)", maxJSONBytes>>20), Hint: "name fewer paths"}})
 	}
-}
-
-// named reports whether the bundle takes the object's name: its patterns are what gives an object its kind, and
-// a test its obligations.
-func (u *unit) named(v cue.Value, k objectKey) bool {
-	want := "kind"
-	if k.field == testsField {
-		want = "expect"
-	}
-	if v.LookupPath(cue.MakePath(cue.Str(want))).Exists() {
-		return true
-	}
-	it, err := v.Fields(cue.All())
-	if err != nil {
-		return v.Err() == nil
-	}
-	for it.Next() {
-		if it.Selector().ConstraintType() != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// kindOf is the object's kind as the schema's place gives it.
-func kindOf(v cue.Value, field string) string {
-	if field == testsField {
-		return "Test"
-	}
-	k, err := v.LookupPath(cue.MakePath(cue.Str("kind"))).String()
-	if err == nil {
-		return k
-	}
-	name := strings.ToUpper(field[:1]) + strings.TrimSuffix(field[1:], "s")
-	if stem, ok := strings.CutSuffix(name, "ie"); ok {
-		return stem + "y"
-	}
-	return name
 }
 
 // nameOf reads name and namespace of an evaluated object.

@@ -3,66 +3,59 @@ package cuesrc
 import (
 	"maps"
 	"slices"
-	"strings"
+	"strconv"
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/errors"
 
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/schemas"
 )
 
-// examine finds everything that is wrong with an object. CUE leaves out errors deep in a value that has others
-// further up, so every field is looked at by itself.
+// examine explains why an object cannot be evaluated: values that conflict, are not known, or fail. What does
+// not belong to it is reported too; the rest of the schema is for when its values are known.
 func (u *unit) examine(v cue.Value, k objectKey, out *Object) diag.List {
 	x := u.explainer(v, out)
-	x.def = define(u.lang.LookupPath(cue.MakePath(cue.Def("#" + out.Kind))))
-	x.str = &structure{x: x, unknown: map[string]bool{}, missing: map[string]bool{}}
-	x.str.compare(x.def, v, u.raw.LookupPath(cue.MakePath(cue.Str(k.field), cue.Str(k.name))), "")
-	l := x.str.l
+	var l diag.List
+	unknownFields(u.raw.LookupPath(cue.MakePath(cue.Str(k.field), cue.Str(k.name))), out, "", nil, &l)
 	x.visit(v, &l)
-	l = withoutEchoes(l)
-	if len(l) == 0 { // what is wrong was said elsewhere, or says nothing: it must not pass
-		err := v.Validate(cue.Concrete(true), cue.Final(), cue.All())
-		for _, e := range errors.Errors(err) {
-			d := diag.Diagnostic{Code: CodeEvaluation, Severity: diag.Error, Message: text(e)}
-			d.Pos, _ = x.place(e, "")
-			l.Add(d)
-		}
+	if len(l) == 0 { // it is known, but not to the schema; or what is wrong says nothing: it must not pass
+		full := u.full.LookupPath(cue.MakePath(cue.Str(k.field), cue.Str(k.name)))
+		u.explainer(full, out).visit(full, &l)
+	}
+	if len(l) == 0 {
+		l.Add(diag.Diagnostic{Code: CodeEvaluation, Severity: diag.Error, Pos: out.Pos(""), Message: out.Ref() + " cannot be evaluated"})
 	}
 	l.Sort()
 	return l
 }
 
-// covers reports whether the path is an unknown field or lies in one.
-func (s *structure) covers(path string) bool {
-	for at := path; at != ""; at = parentPath(at) {
-		if s.unknown[at] {
-			return true
+// unknownFields reports the fields of a value that the schema does not have at its place.
+func unknownFields(v cue.Value, out *Object, path string, at []string, l *diag.List) {
+	known, closed := schemas.Fields(out.Kind, at...)
+	if it, err := v.Fields(); err == nil && v.IncompleteKind() == cue.StructKind {
+		for it.Next() {
+			name := it.Selector().Unquoted()
+			below := joinField(path, name)
+			if closed && !slices.Contains(known, name) {
+				l.Add(unknownField(out, below, name, known))
+				continue
+			}
+			unknownFields(it.Value(), out, below, append(slices.Clone(at), name), l)
 		}
 	}
-	return false
+	for i := 0; ; i++ {
+		e := v.LookupPath(cue.MakePath(cue.Index(i)))
+		if !e.Exists() {
+			return
+		}
+		unknownFields(e, out, joinIndex(path, i), append(slices.Clone(at), strconv.Itoa(i)), l)
+	}
 }
 
-// withoutEchoes drops what a rule across fields says about a field that is itself wrong: to the rule, such a
-// field looks as if it were not there.
-func withoutEchoes(l diag.List) diag.List {
-	return slices.DeleteFunc(slices.Clone(l), func(rule diag.Diagnostic) bool {
-		if rule.Code != CodeRule {
-			return false
-		}
-		return slices.ContainsFunc(l, func(d diag.Diagnostic) bool {
-			in, below := strings.CutPrefix(d.Pos.Path, rule.Pos.Path)
-			if !below || in == "" && d.Code != CodeMissing || d.Code == CodeRule && in == "" {
-				return false
-			}
-			field := firstStep(in)
-			if d.Code == CodeMissing && in == "" {
-				field, _, _ = strings.Cut(d.Message, " ")
-			}
-			return mentions(rule.Message, field) || d.Code == CodeField && strings.Contains(d.Hint, "did you mean") &&
-				mentions(rule.Message, strings.TrimSuffix(strings.TrimPrefix(d.Hint, "did you mean \""), "\"?"))
-		})
-	})
+func unknownField(out *Object, path, name string, known []string) diag.Diagnostic {
+	hint, _ := suggest(name, known)
+	return diag.Diagnostic{Code: CodeField, Severity: diag.Error, Pos: out.KeyPos(path), Message: "unknown field " + quote(truncate(name)), Hint: hint}
 }
 
 // visit reports the errors of a value and of what it holds. An error deeper than a field below is left to the
@@ -127,7 +120,8 @@ func (x *explainer) children(v cue.Value, l *diag.List) map[string]bool {
 }
 
 // shared reports what is wrong in what a package's objects share: hidden fields, definitions, the file itself.
-func (u *unit) shared(v cue.Value) {
+func (u *unit) shared() {
+	v := u.value
 	x := u.explainer(v, nil)
 	var l diag.List
 	it, err := u.raw.Fields(cue.Hidden(true), cue.Definitions(true))
@@ -139,6 +133,7 @@ func (u *unit) shared(v cue.Value) {
 				continue
 			}
 			if err := it.Value().Validate(cue.All()); err != nil {
+				x.near = u.userPosition(it.Value())
 				l = append(l, x.list(errors.Errors(err))...)
 			}
 		}
@@ -168,46 +163,37 @@ func (u *unit) unknownFields(l *layout) {
 		if !u.ownFile(at.File) {
 			continue
 		}
-		u.report(diag.List{u.unknownField(name, at)})
+		u.report(diag.List{u.topLevel(name, at)})
 	}
 }
 
-func (u *unit) unknownField(name string, at diag.Position) diag.Diagnostic {
+func (u *unit) topLevel(name string, at diag.Position) diag.Diagnostic {
 	hint, _ := suggest(name, slices.Sorted(maps.Keys(u.fields)))
 	return diag.Diagnostic{Code: CodeField, Severity: diag.Error, Pos: at, Message: "unknown field " + quote(truncate(name)), Hint: hint}
 }
 
 // computedFields reports top-level fields that a package computes and the bundle does not have.
-func (u *unit) computedFields(v cue.Value, l *layout) {
+func (u *unit) computedFields(l *layout) {
 	known := map[string]bool{}
 	for _, f := range l.others {
 		name, _ := staticName(f)
 		known[name] = true
 	}
-	it, err := v.Fields()
+	it, err := u.value.Fields(cue.All())
 	if err != nil {
-		u.report(u.errors(v, nil, err))
+		u.report(u.errors(u.value, nil, err))
 		return
 	}
 	for it.Next() {
+		if s := it.Selector(); s.LabelType() != cue.StringLabel || s.ConstraintType() != 0 {
+			continue
+		}
 		name := it.Selector().Unquoted()
 		if u.fields[name] || known[name] {
 			continue
 		}
 		if at := u.userPosition(it.Value()); at.File == "" || u.ownFile(at.File) {
-			u.report(diag.List{u.unknownField(name, at)})
+			u.report(diag.List{u.topLevel(name, at)})
 		}
 	}
-}
-
-// badName reports an object whose name the bundle does not take.
-func (u *unit) badName(k objectKey, out *Object) {
-	d := diag.Diagnostic{Code: CodeName, Severity: diag.Error, Pos: out.Key,
-		Message: quote(truncate(k.name)) + " is no name for an object of " + k.field,
-		Hint:    `a name is lower-case letters, digits, "-" and ".", at most 253; "namespace/name" gives the namespace too where the kind has one`}
-	if k.field == testsField {
-		d.Message = quote(truncate(k.name)) + " is no name for a test"
-		d.Hint = "a test is named by a sentence of 1 to 128 characters on one line"
-	}
-	u.report(diag.List{d})
 }

@@ -42,8 +42,7 @@ func literalObject(k objectKey, o *object) (data []byte, kind string, ok bool) {
 // object says something else itself.
 func placed(k objectKey, m map[string]any) (kind string, ok bool) {
 	if k.field == testsField {
-		n := utf8.RuneCountInString(k.name)
-		return "Test", n >= 1 && n <= 256
+		return "Test", testName(k.name)
 	}
 	for _, kd := range schemas.Kinds() {
 		if kd.Bundle != k.field {
@@ -56,7 +55,7 @@ func placed(k objectKey, m map[string]any) (kind string, ok bool) {
 			}
 		}
 		namespace, name, both := strings.Cut(k.name, "/")
-		if !both {
+		if both = both && namespace != "" && name != "" && !strings.Contains(name, "/"); !both {
 			name = k.name
 		}
 		if both && (!kd.Namespaced || !agree(meta, "namespace", namespace)) {
@@ -69,6 +68,12 @@ func placed(k objectKey, m map[string]any) (kind string, ok bool) {
 		return kd.Name, true
 	}
 	return "", false
+}
+
+// testName reports whether a test may be filed under a name: #TestName of the schema.
+func testName(s string) bool {
+	n := utf8.RuneCountInString(s)
+	return n >= 1 && n <= 256
 }
 
 // agree sets a field, unless it is there with another value.

@@ -103,7 +103,9 @@ func (c *child) wait(ctx context.Context, o Options) (*Bundle, error) {
 			c.stop()
 			return nil, c.limit(CodeTime, fmt.Sprintf("took more than %s (limit --eval-timeout)", o.Timeout))
 		case <-tick.C:
-			if r := resident(c.cmd.Process.Pid); r > peak { peak = r }
+			if r := resident(c.cmd.Process.Pid); r > peak {
+				peak = r
+			}
 			if resident(c.cmd.Process.Pid) > o.Memory {
 				c.stop()
 				return nil, c.memory(o)
@@ -194,4 +196,5 @@ func executable() (string, error) {
 	}
 	return os.Executable()
 }
+
 var peak int64

@@ -22,25 +22,24 @@ func suggest(name string, fields []string) (hint, meant string) {
 	return "fields here: " + strings.Join(fields, ", "), ""
 }
 
-func quoteAll(words []string) []string {
-	q := make([]string, len(words))
-	for i, w := range words {
-		q[i] = quote(w)
-	}
-	return q
-}
-
-// lastOf is the last step of a path.
-func lastOf(path string) string {
-	return truncate(strings.TrimPrefix(path[len(parentPath(path)):], "."))
-}
-
 // nearestValue suggests one of the choices.
 func nearestValue(value string, choices []string) string {
 	if near := manifest.Nearest(value, choices); near != "" && near != value {
 		return "did you mean " + quote(near) + "?"
 	}
 	return ""
+}
+
+// enumeration finds the choices in a message such as "action is allow, deny or pass".
+var enumeration = regexp.MustCompile(` is ((?:[\w-]+, )*[\w-]+ or [\w-]+)`)
+
+// nearestChoice suggests one of the choices that a message of the schema names.
+func nearestChoice(value, message string) string {
+	m := enumeration.FindStringSubmatch(message)
+	if m == nil {
+		return ""
+	}
+	return nearestValue(value, strings.Split(strings.ReplaceAll(m[1], " or ", ", "), ", "))
 }
 
 // orList writes "a, b or c".
@@ -103,20 +102,4 @@ func validator(v string) string {
 	unit := map[string]string{"Items": "elements", "Runes": "characters", "Fields": "fields"}[m[2]]
 	limit := map[string]string{"Min": "at least ", "Max": "at most "}[m[1]]
 	return "have " + limit + m[3] + " " + unit
-}
-
-// firstStep is the first step of a path that begins with its separator.
-func firstStep(path string) string {
-	path = strings.TrimLeft(path, ".[")
-	if i := strings.IndexAny(path, ".[]"); i >= 0 {
-		return path[:i]
-	}
-	return path
-}
-
-// mentions reports whether a message has a word.
-func mentions(message, word string) bool {
-	return word != "" && slices.Contains(strings.FieldsFunc(message, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9')
-	}), word)
 }

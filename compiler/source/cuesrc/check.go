@@ -1,0 +1,115 @@
+package cuesrc
+
+import (
+	"encoding/json"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/schemas"
+)
+
+// check holds an evaluated object against the schema. schemas.Check says what CUE says of a value that is
+// known, all of it, and in microseconds.
+func check(k objectKey, kind string, data []byte) []schemas.Problem {
+	var v any
+	d := json.NewDecoder(strings.NewReader(string(data)))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return []schemas.Problem{{Message: "the value is no JSON: " + err.Error()}}
+	}
+	ps := schemas.Check(kind, v)
+	if k.field == testsField && !testName(k.name) {
+		ps = append(ps, schemas.Problem{Message: "a test's name is 1 to 256 characters"})
+	}
+	return ps
+}
+
+// problems turns what the schema says of an object into findings at its places.
+func problems(k objectKey, out *Object, ps []schemas.Problem, data []byte) diag.List {
+	var v any
+	_ = json.Unmarshal(data, &v) // it was decoded before
+	var l diag.List
+	meant := misspelt(out, ps, v)
+	for _, p := range ps {
+		path, value := follow(v, p.Path)
+		d := diag.Diagnostic{Code: CodeRule, Severity: diag.Error, Pos: out.Pos(path), Message: p.Message}
+		switch {
+		case p.Unknown:
+			known, _ := schemas.Fields(out.Kind, p.Path[:len(p.Path)-1]...)
+			d = unknownField(out, path, p.Path[len(p.Path)-1], known)
+		case len(p.Path) == 2 && p.Path[0] == "metadata" && p.Path[1] == "name" && out.Fields[path] == (Place{}):
+			d.Code, d.Pos = CodeName, out.Pos("")
+			d.Hint = `"namespace/name" gives the namespace too where the kind has one`
+		case p.Path == nil && k.field == testsField && !testName(k.name):
+			d.Code = CodeName
+		case strings.Contains(p.Message, " is needed here, not "):
+			d.Code = CodeType
+			d.Message = last(p.Path) + ": " + p.Message
+		case missing.MatchString(p.Message):
+			if meant[joinField(path, missing.FindStringSubmatch(p.Message)[1])] {
+				continue // it is there, but misspelt
+			}
+			d.Code = CodeMissing
+		case strings.Contains(p.Message, "key is "):
+			d.Code, d.Pos = CodeName, out.KeyPos(path)
+		default:
+			d.Code = codeOf(value)
+			if s, ok := value.(string); ok {
+				d.Hint = nearestChoice(s, p.Message)
+			}
+		}
+		l.Add(d)
+	}
+	return l
+}
+
+// missing is what the schema says of a required field.
+var missing = regexp.MustCompile(`^the field (\S+) is missing$`)
+
+// misspelt returns the paths of the fields that unknown ones were probably meant to be.
+func misspelt(out *Object, ps []schemas.Problem, v any) map[string]bool {
+	paths := map[string]bool{}
+	for _, p := range ps {
+		if !p.Unknown {
+			continue
+		}
+		at, name := p.Path[:len(p.Path)-1], p.Path[len(p.Path)-1]
+		known, _ := schemas.Fields(out.Kind, at...)
+		path, _ := follow(v, at)
+		if _, meant := suggest(name, known); meant != "" {
+			paths[joinField(path, meant)] = true
+		}
+	}
+	return paths
+}
+
+// codeOf tells a value by itself from fields that do not go together.
+func codeOf(v any) diag.Code {
+	switch v.(type) {
+	case map[string]any, []any:
+		return CodeRule
+	}
+	return CodeValue
+}
+
+// follow turns the steps that lead to a place in a decoded value into a path, and returns what is there.
+func follow(v any, steps []string) (path string, at any) {
+	for _, s := range steps {
+		switch x := v.(type) {
+		case []any:
+			v = nil
+			if i, err := strconv.Atoi(s); err == nil && i >= 0 && i < len(x) {
+				path, v = joinIndex(path, i), x[i]
+				continue
+			}
+		case map[string]any:
+			v = x[s]
+		default:
+			v = nil
+		}
+		path = joinField(path, s)
+	}
+	return path, v
+}
