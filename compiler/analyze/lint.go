@@ -118,12 +118,21 @@ func (l *linter) policy(i plan.PolicyIndex, pods bool) {
 	}
 	selected := len(l.subjects[i]) > 0
 	if pods && !selected {
-		l.add(CodeNoSubject, diag.Warning, p.Pos, p.Object+" selects no pod",
+		l.add(CodeNoSubject, l.emptiness(p), p.Pos, p.Object+" selects no pod",
 			"its subject is "+selectorText(&p.Source.Subject)+"; nothing that was read is that")
 	}
 	for _, r := range l.rules[i] {
 		l.rule(r, p, pods && selected)
 	}
+}
+
+// emptiness is how bad it is that something of a policy selects nothing: rules for a whole cluster often are about
+// pods that not every cluster has.
+func (l *linter) emptiness(p *plan.Policy) diag.Severity {
+	if p.Source.Namespace == "" {
+		return diag.Note
+	}
+	return diag.Warning
 }
 
 // rule reports one thing about a rule: the first that explains why it does nothing.
@@ -138,7 +147,7 @@ func (l *linter) rule(i plan.RuleIndex, p *plan.Policy, inventory bool) {
 	}
 	proved := l.provable(r, p)
 	if inventory {
-		l.emptyPeers(r)
+		l.emptyPeers(r, p)
 	}
 	if !inventory || !proved || l.decides[i] || l.none(r) {
 		if inventory && r.Plaintext && l.decides[i] {

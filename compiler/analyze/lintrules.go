@@ -37,13 +37,13 @@ func orPos(p, q diag.Position) diag.Position {
 }
 
 // emptyPeers reports each peer that selects nothing that was read.
-func (l *linter) emptyPeers(r *plan.Rule) {
+func (l *linter) emptyPeers(r *plan.Rule, p *plan.Policy) {
 	for i := range r.Source.Peers {
 		peer := &r.Source.Peers[i]
 		if peer.Pods == nil || l.anyPod(peer.Pods) {
 			continue
 		}
-		l.add(CodeNoPeer, diag.Warning, orPos(peer.Pos, r.Pos), "no pod is "+strings.TrimPrefix(selectorText(peer.Pods), "pods "),
+		l.add(CodeNoPeer, l.emptiness(p), orPos(peer.Pos, r.Pos), "no pod is "+strings.TrimPrefix(selectorText(peer.Pods), "pods "),
 			"nothing that was read has these labels, namespace or account")
 	}
 }
@@ -59,7 +59,11 @@ func (l *linter) anyPod(s *ir.Selector) bool {
 
 // idle says why a rule decides nothing although its subject and peers exist.
 func (l *linter) idle(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
-	v, met := l.meet(i, r, p)
+	v, met := l.meet(i, r, p, nil)
+	if r.Action == ir.Pass && met {
+		l.passes(i, r, p)
+		return
+	}
 	switch {
 	case met:
 		l.shadowed(i, r, v)
@@ -88,8 +92,25 @@ type meeting struct {
 	miss     miss
 }
 
-// meet looks for a flow between what exists that the rule matches.
-func (l *linter) meet(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) (meeting, bool) {
+// passes reports a pass that is never the first match of its tier. No decision names a pass: what it passes on to does.
+func (l *linter) passes(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
+	n := narrator{l.plan, l.rules}
+	first := plan.RuleIndex(plan.None)
+	tells := func(v *view, s *plan.Subject) bool {
+		rule := n.tier(v, s, p.Layer, p.Tier, &story{}).rule
+		if rule != i && first == plan.None {
+			first = rule
+		}
+		return rule == i
+	}
+	if _, met := l.meet(i, r, p, tells); !met && first != plan.None && !r.Audit {
+		by, related := l.by(&plan.Outcome{Rule: first, Policy: plan.None})
+		l.add(CodeNeverDecides, diag.Warning, r.Pos, "this rule never decides", by, related...)
+	}
+}
+
+// meet looks for a flow between what exists that the rule matches, and that accept, where it is not nil, accepts.
+func (l *linter) meet(i plan.RuleIndex, r *plan.Rule, p *plan.Policy, accept func(*view, *plan.Subject) bool) (meeting, bool) {
 	out := meeting{}
 	for _, s := range l.subjects[r.Policy] {
 		for _, subject := range l.peersOf[s][:min(1, len(l.peersOf[s]))] {
@@ -103,6 +124,9 @@ func (l *linter) meet(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) (meeting, 
 					m := v.misses(i) &^ missAudit
 					if m != 0 {
 						out.miss |= m
+						continue
+					}
+					if accept != nil && !accept(&v, &l.plan.Subjects[s]) {
 						continue
 					}
 					t := l.plan.Subjects[s].Tables[r.Direction]

@@ -141,7 +141,7 @@ func RequestLine(q *plan.Request) string {
 	return method + " " + q.Path
 }
 
-// daysLeft words an end: "61 days left", "ends today", "ended 3 days ago".
+// daysLeft words an end: "61 days left", "until 2099-12-31".
 func daysLeft(end, now time.Time) string {
 	left := end.Sub(now)
 	switch days := int(left.Hours() / 24); {
@@ -151,6 +151,8 @@ func daysLeft(end, now time.Time) string {
 		return "ends within a day"
 	case days == 1:
 		return "1 day left"
+	case days > 2*365:
+		return "until " + end.Add(-time.Second).UTC().Format("2006-01-02")
 	default:
 		return fmt.Sprintf("%d days left", days)
 	}
