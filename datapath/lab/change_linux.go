@@ -35,9 +35,8 @@ const (
 )
 
 // changes changes a policy and then a label under open connections.
-func (l *lab) changes(ctx context.Context, o Options, r *Result) error {
-	probes := l.world.probes()
-	h, err := l.servers.hold(ctx, probes, o.Connections)
+func (l *lab) changes(ctx context.Context, o Options, r *Result, passed []probe) error {
+	h, err := l.servers.hold(ctx, passed, o.Connections)
 	if err != nil {
 		return err
 	}

@@ -72,8 +72,8 @@ func (r *reader) explains(e *datapath.Event) bool {
 	} else {
 		egress, ingress = true, true
 	}
-	if a != nil && a.Service {
-		return egress && r.frontend(ep, e) == e.Decision
+	if a != nil && a.Service && egress && r.frontend(ep, e) == e.Decision {
+		return true // as a source a service's address is nobody's, like any other that nothing explains
 	}
 	peers := []uint32{0}
 	if a != nil {

@@ -74,11 +74,12 @@ func Run(ctx context.Context, s Source, o Options) (r *Result, err error) {
 	}
 	r.Mode = st.Mode
 	r.header(o.Out, l)
-	if err := l.probeAll(ctx, r); err != nil {
+	passed, err := l.probeAll(ctx, r)
+	if err != nil {
 		return nil, err
 	}
 	r.body(o.Out)
-	if err := l.changes(ctx, o, r); err != nil {
+	if err := l.changes(ctx, o, r, passed); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -110,11 +111,12 @@ func (l *lab) podNamespaces() int {
 	return n
 }
 
-func (l *lab) probeAll(ctx context.Context, r *Result) error {
+// probeAll sends all probes and returns those that went through and were meant to.
+func (l *lab) probeAll(ctx context.Context, r *Result) (passed []probe, err error) {
 	probes := l.world.probes()
 	fates, err := l.servers.shoot(ctx, probes)
 	if err != nil {
-		return fmt.Errorf("probing: %w", err)
+		return nil, fmt.Errorf("probing: %w", err)
 	}
 	r.Probes = len(probes)
 	for i := range probes {
@@ -125,10 +127,12 @@ func (l *lab) probeAll(ctx context.Context, r *Result) error {
 		}
 		if m := l.world.judge(&probes[i], fates[i]); m != nil {
 			r.Mismatches = append(r.Mismatches, *m)
+		} else if fates[i].arrived {
+			passed = append(passed, probes[i])
 		}
 	}
 	sortMismatches(r.Mismatches)
-	return nil
+	return passed, nil
 }
 
 func (r *Result) header(w io.Writer, l *lab) {
