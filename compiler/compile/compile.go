@@ -149,7 +149,7 @@ func (r *Result) lower(o Options, bundle *cuesrc.Bundle, objects []*manifest.Obj
 	for _, m := range objects {
 		switch {
 		case m.Group() == weir.Group:
-			in.Objects = append(in.Objects, weir.NamedObject{Kind: m.Kind, Namespace: m.Namespace, Name: m.Name, Object: manifestObject{m}})
+			in.Objects = append(in.Objects, weir.FromManifest(m))
 		case networkpolicy.Is(m):
 			p, found := networkpolicy.Lower(m, o.Namespace)
 			r.Policies = append(r.Policies, p)

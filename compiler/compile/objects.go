@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -25,26 +24,6 @@ func (o cueObject) Decode(into any) diag.List {
 	}
 	return nil
 }
-
-// manifestObject is an object from YAML or JSON, perhaps as the API server gave it out.
-type manifestObject struct{ *manifest.Object }
-
-// Decode leaves aside what the API server adds: fields of metadata beyond our own, and the status.
-func (o manifestObject) Decode(into any) diag.List {
-	var out diag.List
-	for _, d := range o.DecodeStrict(into) {
-		name, ofMeta := strings.CutPrefix(d.Pos.Path, "metadata.")
-		if d.Code == manifest.CodeUnknownField && (ofMeta && serverMetadata[name] || strings.HasPrefix(d.Pos.Path, "status.")) {
-			continue
-		}
-		out.Add(d)
-	}
-	return out
-}
-
-// serverMetadata are the fields of Kubernetes' ObjectMeta that our own has no use for.
-var serverMetadata = map[string]bool{"generateName": true, "selfLink": true, "uid": true, "resourceVersion": true, "generation": true,
-	"deletionTimestamp": true, "deletionGracePeriodSeconds": true, "ownerReferences": true, "finalizers": true, "managedFields": true}
 
 func (r *Result) tests(bundle *cuesrc.Bundle) {
 	for i := range bundle.Tests {

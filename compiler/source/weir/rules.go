@@ -9,23 +9,21 @@ import (
 	"github.com/weir-mesh/weir/schemas/v1alpha1"
 )
 
-// rule lowers one rule. A rule in error is left out when it allows: what isn't understood opens nothing. One that
-// denies stays, as wide as what of it was understood.
-func (l *lowering) rule(s *policyState, d ir.Direction, i int, c *v1alpha1.RuleCommon, peers []v1alpha1.Peer) {
+var actions = map[v1alpha1.Action]ir.Action{v1alpha1.ActionDeny: ir.Deny, v1alpha1.ActionAllow: ir.Allow, v1alpha1.ActionPass: ir.Pass}
+
+// rule lowers one rule. An allow in error is left out: what isn't understood opens nothing.
+func (l *lowering) rule(s *policyState, d ir.Direction, i int, c *v1alpha1.RuleCommon, peersField string, peers []v1alpha1.Peer) {
 	path := fmt.Sprintf("spec.%s[%d]", d, i)
 	o := s.object
-	r := ir.Rule{Direction: d, Index: i, Name: value(c.Name), Pos: o.at(path), Audit: s.policy.Audit || isAudit(c.Mode), Log: c.Log}
+	r := ir.Rule{Direction: d, Index: i, Name: value(c.Name), Pos: o.at(path), Action: actions[c.Action], Audit: s.policy.Audit || isAudit(c.Mode),
+		Log: c.Log, Ports: ports(c)}
 	errorsBefore := l.diags.Count(diag.Error)
-	r.Action = l.action(s, path, c.Action)
-	r.Ports = l.ports(o, path, c)
 	r.HTTP = l.http(o, path+".http", c.HTTP)
-	peersField := path + map[ir.Direction]string{ir.Ingress: ".from", ir.Egress: ".to"}[d]
-	l.notEmpty(o, peersField, peers == nil, len(peers))
 	for j := range peers {
-		r.Peers = append(r.Peers, l.peer(s, d, fmt.Sprintf("%s[%d]", peersField, j), &peers[j]))
+		r.Peers = append(r.Peers, l.peer(s, fmt.Sprintf("%s.%s[%d]", path, peersField, j), &peers[j]))
 	}
-	l.authentication(s, path, c, &r)
 	if r.Action == ir.Allow {
+		l.authentication(s, path, c, &r)
 		if r.Audit && !s.policy.Audit {
 			s.auditAllows[d] = true
 		} else {
@@ -34,59 +32,18 @@ func (l *lowering) rule(s *policyState, d ir.Direction, i int, c *v1alpha1.RuleC
 		if l.diags.Count(diag.Error) > errorsBefore {
 			return
 		}
-		l.expired(s, path, &r)
-		l.canProve(s, path, &r)
+		l.expired(&r)
+		l.canProve(&r)
 	}
 	s.policy.Rules = append(s.policy.Rules, r)
 }
 
-func (l *lowering) action(s *policyState, path string, a v1alpha1.Action) ir.Action {
-	switch a {
-	case v1alpha1.ActionAllow:
-		return ir.Allow
-	case v1alpha1.ActionDeny:
-		return ir.Deny
-	case v1alpha1.ActionPass:
-		if s.policy.Tier != ir.Admin {
-			l.errorAt(CodeRule, s.object.at(path+".action"), "pass is an action of the admin tier only", "")
-			return ir.Deny
-		}
-		return ir.Pass
-	}
-	l.errorAt(CodeRule, s.object.at(path+".action"), "action is allow, deny or pass", "")
-	return ir.Deny
-}
-
-// authentication fills in Plaintext, Exception and NotAfter (S18, S28).
+// authentication fills in Plaintext, Exception and NotAfter of an allow (S18, S28). The schema lets nothing else
+// expire.
 func (l *lowering) authentication(s *policyState, path string, c *v1alpha1.RuleCommon, r *ir.Rule) {
-	o := s.object
-	if r.Action != ir.Allow {
-		if c.Expires != nil {
-			l.errorAt(CodeRule, o.at(path+".expires"), "only an allow may expire", "a deny that ends would open (S28): remove it when it is no longer wanted")
-		}
-		if c.Authentication != nil {
-			l.errorAt(CodeRule, o.at(path+".authentication"), "authentication belongs to an allow", "")
-		}
-		return
-	}
-	r.NotAfter = earliest(s.ends, l.end(o, path+".expires", c.Expires))
-	none := false
-	if c.Authentication != nil {
-		switch *c.Authentication {
-		case v1alpha1.AuthenticationRequired:
-		case v1alpha1.AuthenticationNone:
-			none = true
-		default:
-			l.errorAt(CodeRule, o.at(path+".authentication"), "authentication is required or none", "")
-		}
-	}
-	switch {
-	case !none && c.Exception != nil:
-		l.errorAt(CodeRule, o.at(path+".exception"), "exception goes with authentication none", "")
-	case none && c.Exception == nil:
-		l.errorAt(CodeException, o.at(path+".authentication"), "authentication none needs an exception from the register", "write exception: NAME, and a MeshException of that name")
-	case none:
-		l.underException(s, path, *c.Exception, r)
+	r.NotAfter = earliest(s.ends, l.end(s.object, path+".expires", c.Expires))
+	if value(c.Authentication) == v1alpha1.AuthenticationNone {
+		l.underException(s, path, value(c.Exception), r)
 	}
 }
 
@@ -122,7 +79,7 @@ func covers(cs []v1alpha1.Coverage, p *ir.Policy, rule string) bool {
 }
 
 // expired says that an allow no longer holds (S28); it stays in the policy, where the node would have ended it too.
-func (l *lowering) expired(s *policyState, path string, r *ir.Rule) {
+func (l *lowering) expired(r *ir.Rule) {
 	if r.NotAfter.IsZero() || l.in.Now.Before(r.NotAfter) {
 		return
 	}
@@ -130,7 +87,7 @@ func (l *lowering) expired(s *policyState, path string, r *ir.Rule) {
 }
 
 // canProve reports allows that ask for authentication from ends that can't give it (S18).
-func (l *lowering) canProve(s *policyState, path string, r *ir.Rule) {
+func (l *lowering) canProve(r *ir.Rule) {
 	for i := range r.Peers {
 		if r.Peers[i].DNS != "" {
 			l.warnAt(CodeDNS, r.Peers[i].Pos, fmt.Sprintf("%s is denied until something learns its addresses", r.Peers[i].DNS), "name a cidr until then")

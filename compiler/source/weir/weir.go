@@ -19,8 +19,11 @@ import (
 // Group is the API group of the kinds.
 const Group = "policy.weir.dev"
 
-// The findings of this package. CodeValue and CodeRule are the schema's own.
+// The findings of this package. Those up to CodeRule are the schema's, whichever form an object was written in.
 const (
+	CodeField     diag.Code = "WEIR1004"
+	CodeMissing   diag.Code = "WEIR1005"
+	CodeType      diag.Code = "WEIR1006"
 	CodeValue     diag.Code = "WEIR1007"
 	CodeRule      diag.Code = "WEIR1008"
 	CodeTwice     diag.Code = "WEIR1033"
@@ -34,7 +37,8 @@ const (
 
 // Object is an object of one of the kinds, from CUE or from a manifest.
 type Object interface {
-	// Decode fills a pointer to the kind's Go type; fields that the type does not have are errors.
+	// Decode fills a pointer to the kind's Go type with what the schema accepts; what it refuses is an error. So
+	// nothing here repeats the schema's rules.
 	Decode(into any) diag.List
 	// Pos is the place of the field at a path such as spec.ingress[0], KeyPos that of its name.
 	Pos(path string) diag.Position
@@ -118,8 +122,10 @@ func Lower(in Input) (Output, diag.List) {
 			l.clusterPolicy(o)
 		case "MeshRoute":
 			r := Route{Object: *o}
-			l.diags = append(l.diags, o.Decode(&r.MeshRoute)...)
-			l.out.Routes = append(l.out.Routes, r)
+			ds := o.Decode(&r.MeshRoute)
+			if l.diags = append(l.diags, ds...); !ds.HasErrors() {
+				l.out.Routes = append(l.out.Routes, r)
+			}
 		default:
 			l.diags.Add(diag.Diagnostic{Code: CodeKind, Severity: diag.Error, Pos: o.KeyPos("kind"), Message: fmt.Sprintf("%s has no kind %s", Group, o.Kind),
 				Hint: "the kinds are ClusterMeshPolicy, MeshPolicy, MeshRoute, MeshConfig and MeshException"})
