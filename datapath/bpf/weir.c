@@ -14,6 +14,18 @@
 
 char LICENSE[] SEC("license") = "GPL and additional rights";
 
+/* Puts the structures into the object's BTF, where a test compares them with Go's. */
+#define IN_BTF(type) const struct type *const btf_##type = NULL
+IN_BTF(weir_root);
+IN_BTF(weir_v4);
+IN_BTF(weir_wide);
+IN_BTF(weir_own);
+IN_BTF(weir_table);
+IN_BTF(weir_endpoint);
+IN_BTF(weir_decision);
+IN_BTF(weir_ct_key);
+IN_BTF(weir_ct);
+
 static __always_inline int own_address(const struct weir_endpoint *e, const __u32 *addr)
 {
 #pragma unroll

@@ -56,19 +56,28 @@ type WeirWeirEventBudget struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	WeirMapBlob         = "blob"
-	WeirMapConntrack    = "conntrack"
-	WeirMapDropCounts   = "drop_counts"
-	WeirMapEventBudget  = "event_budget"
-	WeirMapEvents       = "events"
-	WeirMapLast         = "last"
-	WeirMapRuleCounts   = "rule_counts"
-	WeirProgWeirFromPod = "weir_from_pod"
-	WeirProgWeirToPod   = "weir_to_pod"
-	WeirVarAllFlows     = "all_flows"
-	WeirVarBlobSize     = "blob_size"
-	WeirVarEventRate    = "event_rate"
-	WeirVarTesting      = "testing"
+	WeirMapBlob            = "blob"
+	WeirMapConntrack       = "conntrack"
+	WeirMapDropCounts      = "drop_counts"
+	WeirMapEventBudget     = "event_budget"
+	WeirMapEvents          = "events"
+	WeirMapLast            = "last"
+	WeirMapRuleCounts      = "rule_counts"
+	WeirProgWeirFromPod    = "weir_from_pod"
+	WeirProgWeirToPod      = "weir_to_pod"
+	WeirVarAllFlows        = "all_flows"
+	WeirVarBlobSize        = "blob_size"
+	WeirVarBtfWeirCt       = "btf_weir_ct"
+	WeirVarBtfWeirCtKey    = "btf_weir_ct_key"
+	WeirVarBtfWeirDecision = "btf_weir_decision"
+	WeirVarBtfWeirEndpoint = "btf_weir_endpoint"
+	WeirVarBtfWeirOwn      = "btf_weir_own"
+	WeirVarBtfWeirRoot     = "btf_weir_root"
+	WeirVarBtfWeirTable    = "btf_weir_table"
+	WeirVarBtfWeirV4       = "btf_weir_v4"
+	WeirVarBtfWeirWide     = "btf_weir_wide"
+	WeirVarEventRate       = "event_rate"
+	WeirVarTesting         = "testing"
 )
 
 // LoadWeir returns the embedded CollectionSpec for Weir.
@@ -134,10 +143,19 @@ type WeirMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WeirVariableSpecs struct {
-	AllFlows  *ebpf.VariableSpec `ebpf:"all_flows"`
-	BlobSize  *ebpf.VariableSpec `ebpf:"blob_size"`
-	EventRate *ebpf.VariableSpec `ebpf:"event_rate"`
-	Testing   *ebpf.VariableSpec `ebpf:"testing"`
+	AllFlows        *ebpf.VariableSpec `ebpf:"all_flows"`
+	BlobSize        *ebpf.VariableSpec `ebpf:"blob_size"`
+	BtfWeirCt       *ebpf.VariableSpec `ebpf:"btf_weir_ct"`
+	BtfWeirCtKey    *ebpf.VariableSpec `ebpf:"btf_weir_ct_key"`
+	BtfWeirDecision *ebpf.VariableSpec `ebpf:"btf_weir_decision"`
+	BtfWeirEndpoint *ebpf.VariableSpec `ebpf:"btf_weir_endpoint"`
+	BtfWeirOwn      *ebpf.VariableSpec `ebpf:"btf_weir_own"`
+	BtfWeirRoot     *ebpf.VariableSpec `ebpf:"btf_weir_root"`
+	BtfWeirTable    *ebpf.VariableSpec `ebpf:"btf_weir_table"`
+	BtfWeirV4       *ebpf.VariableSpec `ebpf:"btf_weir_v4"`
+	BtfWeirWide     *ebpf.VariableSpec `ebpf:"btf_weir_wide"`
+	EventRate       *ebpf.VariableSpec `ebpf:"event_rate"`
+	Testing         *ebpf.VariableSpec `ebpf:"testing"`
 }
 
 // WeirObjects contains all objects after they have been loaded into the kernel.
@@ -185,10 +203,19 @@ func (m *WeirMaps) Close() error {
 //
 // It can be passed to LoadWeirObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WeirVariables struct {
-	AllFlows  *ebpf.Variable `ebpf:"all_flows"`
-	BlobSize  *ebpf.Variable `ebpf:"blob_size"`
-	EventRate *ebpf.Variable `ebpf:"event_rate"`
-	Testing   *ebpf.Variable `ebpf:"testing"`
+	AllFlows        *ebpf.Variable `ebpf:"all_flows"`
+	BlobSize        *ebpf.Variable `ebpf:"blob_size"`
+	BtfWeirCt       *ebpf.Variable `ebpf:"btf_weir_ct"`
+	BtfWeirCtKey    *ebpf.Variable `ebpf:"btf_weir_ct_key"`
+	BtfWeirDecision *ebpf.Variable `ebpf:"btf_weir_decision"`
+	BtfWeirEndpoint *ebpf.Variable `ebpf:"btf_weir_endpoint"`
+	BtfWeirOwn      *ebpf.Variable `ebpf:"btf_weir_own"`
+	BtfWeirRoot     *ebpf.Variable `ebpf:"btf_weir_root"`
+	BtfWeirTable    *ebpf.Variable `ebpf:"btf_weir_table"`
+	BtfWeirV4       *ebpf.Variable `ebpf:"btf_weir_v4"`
+	BtfWeirWide     *ebpf.Variable `ebpf:"btf_weir_wide"`
+	EventRate       *ebpf.Variable `ebpf:"event_rate"`
+	Testing         *ebpf.Variable `ebpf:"testing"`
 }
 
 // WeirPrograms contains all programs after they have been loaded into the kernel.
