@@ -104,29 +104,31 @@ func (x *Explainer) behind(r *Reply) (plan.Flow, string) {
 		return f, ""
 	}
 	fe := &x.plan.Frontends[f.Dst.Frontend]
-	name := fe.Namespace + "/" + fe.Service
-	n, found := 0, false
+	head := fmt.Sprintf("service %s/%s %s", fe.Namespace, fe.Service, KeyText(fe.Port))
+	var ends []string
+	found := false
 	for i := range fe.Backends {
 		b := &fe.Backends[i]
 		if b.Endpoint >= 0 && b.Endpoint == r.Flow.Src.Endpoint {
 			continue
 		}
 		for _, p := range b.Peers {
-			n++
 			g := plan.Flow{Src: r.Flow.Src, Dst: plan.End{Peer: p, Endpoint: b.Endpoint, Frontend: plan.None}, Port: b.Port}
-			if a := x.plan.Decide(g); !found || a.Ingress.Outcome == r.Answer.Ingress.Outcome && f.Dst.Frontend >= 0 {
+			if !found || x.plan.Decide(g).Ingress.Outcome == r.Answer.Ingress.Outcome {
 				f, found = g, true
+			}
+			if name := x.endName(g.Dst) + " " + KeyText(g.Port); !slices.Contains(ends, name) {
+				ends = append(ends, name)
 			}
 		}
 	}
-	switch {
-	case n == 0:
-		return f, "no endpoint is behind service " + name + " " + KeyText(fe.Port)
-	case n == 1:
-		return f, fmt.Sprintf("service %s %s leads to %s %s", name, KeyText(fe.Port), x.endName(f.Dst), KeyText(f.Port))
+	switch len(ends) {
+	case 0:
+		return f, head + " has no endpoint behind it"
+	case 1:
+		return f, head + " leads to " + ends[0]
 	}
-	return f, fmt.Sprintf("service %s %s leads to %d endpoints, all of them must be allowed; the one shown is %s %s", name, KeyText(fe.Port), n,
-		x.endName(f.Dst), KeyText(f.Port))
+	return f, fmt.Sprintf("%s leads to %s: all must be allowed; shown is %s %s", head, strings.Join(ends, ", "), x.endName(f.Dst), KeyText(f.Port))
 }
 
 func (x *Explainer) endName(e plan.End) string {
@@ -160,8 +162,8 @@ func (x *Explainer) side(d ir.Direction, q Question, r *Reply, f plan.Flow) Side
 		for i := range st.tiers {
 			s.Steps = append(s.Steps, x.step(&st.tiers[i]))
 		}
-		if o.Verdict == plan.Deny {
-			s.Near = x.near(v, q, st.missed)
+		if o.Verdict == plan.Deny && o.Reason != plan.ByRule {
+			s.Near = x.near(v, q, st.missed) // a rule that denies would deny what nearly matched, too
 		}
 	}
 	if step, ok := x.last(v, o, s.Of); ok {
@@ -244,7 +246,7 @@ func (x *Explainer) last(v *view, o *plan.Outcome, of string) (Step, bool) {
 	case plan.BySelf:
 		return allow("self", "traffic of a pod to itself never leaves it")
 	case plan.ByNoEndpoint:
-		return allow("none", "no endpoint of the cluster: it has no say")
+		return allow("none", "it is no pod: this side has no say")
 	case plan.ByBackends:
 		return deny("service", "the endpoints behind the service do not all get the same answer, or there is none")
 	case plan.ByCapacity:

@@ -120,26 +120,52 @@ func (n *narrator) namespace(v *view, s *plan.Subject, ts *tierStory, matched []
 	}
 }
 
-// sequence: the first match of the lowest priority holds; objects of one priority must agree (S10, S12).
+// sequence: the first match of the lowest priority holds; objects of one priority must agree (S10, S12). A deny of the
+// orchestrator layer wins over what else its priority says; of two allows the stricter holds (S19).
 func (n *narrator) sequence(v *view, ts *tierStory, matched []plan.RuleIndex) {
 	if len(matched) == 0 {
 		return
 	}
 	first := matched[0]
-	n.matched(v, ts, first)
 	for _, i := range matched[1:] {
 		a, b := &n.plan.Rules[first], &n.plan.Rules[i]
 		if n.plan.Policies[a.Policy].Priority != n.plan.Policies[b.Policy].Priority {
 			break
 		}
-		if !n.firstOfObject(matched, i) {
-			continue
-		}
-		if a.Action != b.Action && ts.says != saysAsk && (!b.HTTP || v.request != nil) {
-			ts.says, ts.other = saysDeny, i
-			return
+		switch {
+		case !n.firstOfObject(matched, i):
+		case b.HTTP && v.request == nil, a.HTTP && v.request == nil:
+		case a.Action != b.Action && ts.layer == ir.Orchestrator && (a.Action == ir.Deny || b.Action == ir.Deny):
+			ts.other = plan.None
+			if b.Action == ir.Deny {
+				first = i
+			}
+		case a.Action != b.Action:
+			ts.other = i
+			if n.opening(i) > n.opening(first) {
+				first, ts.other = i, first
+			}
+		case a.Action == ir.Allow && a.Plaintext && !b.Plaintext:
+			first = i
 		}
 	}
+	n.matched(v, ts, first)
+	if ts.other != plan.None {
+		ts.says = saysDeny
+	}
+}
+
+// opening ranks the rules of a conflict as the resolver does, which names the one that would open most.
+func (n *narrator) opening(i plan.RuleIndex) int {
+	switch r := &n.plan.Rules[i]; {
+	case r.Action == ir.Allow && !r.Plaintext:
+		return 3
+	case r.Action == ir.Allow:
+		return 2
+	case r.Action == ir.Pass:
+		return 1
+	}
+	return 0
 }
 
 // firstOfObject reports whether a rule is the first of its object that matched.

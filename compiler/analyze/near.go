@@ -18,7 +18,7 @@ func (x *Explainer) near(v *view, q Question, missed []plan.RuleIndex) []Near {
 	var found []candidate
 	for _, i := range missed {
 		r := &x.plan.Rules[i]
-		if m := v.misses(i); r.Action == ir.Allow && slices.Contains(order, m) {
+		if m := v.misses(i); r.Action == ir.Allow && slices.Contains(order, m) && x.likely(v, q, r, m) {
 			found = append(found, candidate{i, m})
 		}
 	}
@@ -30,6 +30,21 @@ func (x *Explainer) near(v *view, q Question, missed []plan.RuleIndex) []Near {
 		}
 	}
 	return out
+}
+
+// likely reports whether a person may have meant a rule: another port of the same protocol, another peer of the same
+// kind.
+func (x *Explainer) likely(v *view, q Question, r *plan.Rule, m miss) bool {
+	switch m {
+	case missPort:
+		return r.Ports == nil || slices.ContainsFunc(r.Ports, func(p ir.Port) bool { return p.Space == v.key.Space() })
+	case missPeer:
+		pod, world := x.plan.Peers[v.peer].Kind == plan.PodPeer, x.plan.Peers[v.peer].Kind == plan.WorldPeer
+		return slices.ContainsFunc(r.Source.Peers, func(p ir.Peer) bool {
+			return pod && p.Pods != nil || world && (p.CIDR != nil || p.Entity == ir.World) || p.DNS != "" && q.To.Kind == DNSTarget
+		})
+	}
+	return true
 }
 
 func (x *Explainer) missText(v *view, q Question, i plan.RuleIndex, m miss) string {
@@ -46,6 +61,9 @@ func (x *Explainer) missText(v *view, q Question, i plan.RuleIndex, m miss) stri
 	case missAudit:
 		return "would allow it if it were enforced: it is in audit"
 	}
+	if q.To.Kind == DNSTarget && slices.ContainsFunc(r.Source.Peers, func(p ir.Peer) bool { return p.DNS != "" }) {
+		return "allows names, " + peersText(r.Source.Peers) + ", and nothing learns their addresses yet"
+	}
 	word := "from "
 	if v.direction == ir.Egress {
 		word = "to "
@@ -57,6 +75,9 @@ func (x *Explainer) missText(v *view, q Question, i plan.RuleIndex, m miss) stri
 func (x *Explainer) rulePorts(v *view, r *plan.Rule) string {
 	var parts []string
 	for _, p := range r.Ports {
+		if p.Space != v.key.Space() {
+			continue
+		}
 		text := portText(p)
 		for _, n := range x.plan.Peers[v.destination()].NamedPorts {
 			if n.Name == p.Name && n.Space == p.Space {

@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -19,6 +20,8 @@ type Row struct {
 	Requests []string `json:"requests,omitempty"`
 	// Via says how it is authenticated, and by which waypoint or exception.
 	Via string `json:"via"`
+	// Except are blocks of the world that the row does not hold for.
+	Except []string `json:"except,omitempty"`
 }
 
 // reachEnd is one line's end: a workload, or something that is no pod.
@@ -59,6 +62,7 @@ func (n *Names) Reach() []Row {
 			}
 		}
 	}
+	rows = fold(rows, ends)
 	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
 	return rows
 }
@@ -70,6 +74,7 @@ type reacher struct {
 }
 
 // ends lists workloads, then the rest: nodes, the API server, and each block of the world that some rule tells apart.
+// Pods that share their node's network are the node (S1).
 func (r *reacher) ends() []reachEnd {
 	var out []reachEnd
 	at := map[string]int{}
@@ -87,8 +92,11 @@ func (r *reacher) ends() []reachEnd {
 	}
 	for i := range r.plan.Endpoints {
 		ep := &r.plan.Endpoints[i]
+		if ep.HostNetwork {
+			continue
+		}
 		for j, p := range ep.Peers {
-			e := add(r.names.Label(int32(i)), p, !ep.HostNetwork)
+			e := add(r.names.Label(int32(i)), p, true)
 			if j == 0 {
 				e.endpoints = append(e.endpoints, int32(i))
 				e.pods += max(1, int(ep.Replicas))
@@ -140,6 +148,54 @@ func (r *reacher) pair(a, b *reachEnd) []Row {
 		rows = append(rows, row)
 	}
 	return joinRows(rows)
+}
+
+// fold leaves out what a wider row says already: blocks of the world beside world, the API server beside the nodes.
+// Where a block is not let through like the rest of the world, the world's row says so.
+func fold(rows []Row, ends []reachEnd) []Row {
+	type key struct{ from, to string }
+	by := map[key][]Row{}
+	for _, r := range rows {
+		by[key{r.From, r.To}] = append(by[key{r.From, r.To}], r)
+	}
+	wider := func(name string) string {
+		if _, err := netip.ParsePrefix(name); err == nil {
+			return "world"
+		}
+		if name == "kube-apiserver" {
+			return "host"
+		}
+		return name
+	}
+	var out []Row
+	for _, r := range rows {
+		wide := key{wider(r.From), wider(r.To)}
+		if wide != (key{r.From, r.To}) && slices.EqualFunc(by[key{r.From, r.To}], by[wide], sameRow) {
+			continue
+		}
+		for _, e := range ends {
+			narrow := key{r.From, r.To}
+			switch {
+			case wider(e.name) != "world" || e.name == "world":
+				continue
+			case r.From == "world":
+				narrow.from = e.name
+			case r.To == "world":
+				narrow.to = e.name
+			default:
+				continue
+			}
+			if !slices.ContainsFunc(by[narrow], func(n Row) bool { return sameRow(n, r) }) {
+				r.Except = append(r.Except, e.name)
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func sameRow(a, b Row) bool {
+	return a.Via == b.Via && slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Requests, b.Requests)
 }
 
 // joinRows makes one line of lines that differ in nothing but their ports.
@@ -238,6 +294,10 @@ func (r *reacher) requests(w way) []string {
 				out = append(out, "any other request")
 			case len(e.Conds) == 0:
 				out = append(out, "any request")
+			case len(e.Conds) == 1:
+				for i := range e.Conds[0] {
+					out = append(out, RequestText(&e.Conds[0][i]))
+				}
 			default:
 				out = append(out, conditionsText(e.Conds))
 			}

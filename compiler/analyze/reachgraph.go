@@ -48,7 +48,7 @@ func ReachDot(w io.Writer, rows []Row) error {
 	}
 	for i := range rows {
 		r := &rows[i]
-		fmt.Fprintf(&b, "  %q -> %q [label=%q, tooltip=%q];\n", r.From, r.To, r.label(), r.Via)
+		fmt.Fprintf(&b, "  %q -> %q [label=%q, tooltip=%q];\n", r.From, r.To, r.label(), r.via())
 	}
 	b.WriteString("}\n")
 	_, err := io.WriteString(w, b.String())
@@ -112,7 +112,7 @@ func svgEdge(b *strings.Builder, r *Row, at map[string]point, centre point, box 
 		start, end := edgeOfBox(from, bend, box), edgeOfBox(to, bend, box)
 		fmt.Fprintf(b, `<path d="M%.1f %.1fQ%.1f %.1f %.1f %.1f" fill="none" stroke="#888" marker-end="url(#arrow)">`, start.x, start.y, bend.x, bend.y, end.x, end.y)
 	}
-	fmt.Fprintf(b, "<title>%s</title></path>\n", escapeXML(r.From+" → "+r.To+": "+r.label()+" ("+r.Via+")"))
+	fmt.Fprintf(b, "<title>%s</title></path>\n", escapeXML(r.From+" → "+r.To+": "+r.label()+" ("+r.via()+")"))
 }
 
 // edgeOfBox is where the line from a box's middle to another point leaves the box.

@@ -33,7 +33,7 @@ func ReachTable(w io.Writer, rows []Row, st Style) error {
 		r := &rows[i]
 		for j, c := range r.connections() {
 			if j == 0 {
-				b.WriteString(line(clean(r.From), clean(r.To), clean(c), clean(r.Via)))
+				b.WriteString(line(clean(r.From), clean(r.To), clean(c), clean(r.via())))
 			} else {
 				b.WriteString(line("", "", clean(c), ""))
 			}
@@ -41,6 +41,14 @@ func ReachTable(w io.Writer, rows []Row, st Style) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return wrapWrite(err)
+}
+
+// via is Via with what the row leaves out.
+func (r *Row) via() string {
+	if len(r.Except) == 0 {
+		return r.Via
+	}
+	return r.Via + "; not " + strings.Join(r.Except, ", ")
 }
 
 // connections are the lines of a row's cell: its ports, then a line for each request.
@@ -91,7 +99,7 @@ func ReachCSV(w io.Writer, rows []Row) error {
 	out := [][]string{{"from", "to", "ports", "requests", "via"}}
 	for i := range rows {
 		out = append(out, []string{formula(rows[i].From), formula(rows[i].To), strings.Join(rows[i].Ports, ", "),
-			strings.Join(rows[i].Requests, "; "), formula(rows[i].Via)})
+			strings.Join(rows[i].Requests, "; "), formula(rows[i].via())})
 	}
 	return wrapWrite(c.WriteAll(out))
 }
@@ -110,7 +118,7 @@ func ReachMarkdown(w io.Writer, rows []Row) error {
 	b.WriteString("| From | To | Ports | Requests | Via |\n|---|---|---|---|---|\n")
 	for i := range rows {
 		r := &rows[i]
-		cells := []string{r.From, r.To, strings.Join(r.Ports, ", "), strings.Join(r.Requests, "; "), r.Via}
+		cells := []string{r.From, r.To, strings.Join(r.Ports, ", "), strings.Join(r.Requests, "; "), r.via()}
 		for j := range cells {
 			cells[j] = strings.ReplaceAll(clean(cells[j]), "|", "\\|")
 		}
