@@ -81,22 +81,15 @@ func TestBasesAreAccepted(t *testing.T) {
 	}
 	l := readLanguage(t)
 	for _, d := range l.Defs {
-		if d.Struct == nil {
+		if d.Struct == nil || d.Name == "RuleCommon" {
 			continue
 		}
-		for _, f := range d.Struct.Fields {
-			if !used[d.Name+"."+f.Name] && !usedByEmbedding(l, d.Name, f.Name, used) {
+		for _, f := range l.AllFields(d.Struct) {
+			if !used[d.Name+"."+f.Name] {
 				t.Errorf("no base uses %s.%s", d.Name, f.Name)
 			}
 		}
 	}
-}
-
-// usedByEmbedding reports whether a structure that embeds def has the field used.
-func usedByEmbedding(l *language.Language, def, field string, used map[string]bool) bool {
-	return slices.ContainsFunc(l.Defs, func(d *language.Def) bool {
-		return d.Struct != nil && slices.Contains(d.Struct.Embeds, def) && used[d.Name+"."+field]
-	})
 }
 
 // markFields records each structure's fields that a value uses.

@@ -61,6 +61,8 @@ spec:
     - cidr: {cidr: "::/0"}
     - dns: "**.example.org"
     - entity: world
+  - {action: allow, name: all, mode: audit, http: [{methods: [GET]}], ports: [{port: 80}], log: true}
+  - {action: allow, authentication: none, exception: a, expires: "2027-01-31"}
 status:
   observedGeneration: 0
   mode: audit
@@ -80,8 +82,8 @@ spec:
   tier: admin
   priority: 0
   subject: {namespaces: {matchLabels: {a: b}}, pods: {}, serviceAccounts: [shop/web]}
-  ingress: [{action: pass, from: [{serviceAccounts: [shop/web]}]}, {action: allow, from: [{entity: kube-apiserver}]}]
-  egress: [{action: deny, to: [{serviceAccounts: [shop/web], namespaces: {matchExpressions: [{key: a, operator: DoesNotExist}]}}]}]
+  ingress: [{action: pass, from: [{serviceAccounts: [shop/web]}]}, {action: allow, from: [{entity: kube-apiserver}]}, {action: allow, name: all, mode: audit, http: [{methods: [GET]}], ports: [{port: 80}], log: true}, {action: allow, authentication: none, exception: a, expires: "2027-01-31"}]
+  egress: [{action: deny, to: [{serviceAccounts: [shop/web], namespaces: {matchExpressions: [{key: a, operator: DoesNotExist}]}}]}, {action: allow, name: all, mode: audit, http: [{methods: [GET]}], ports: [{port: 80}], log: true}, {action: allow, authentication: none, exception: a, expires: "2027-01-31"}]
 status: {rules: 3}
 `,
 	"config": `
