@@ -79,25 +79,9 @@ func newWorld(n int) (*world, error) {
 // compile makes the policy of our kinds and the subject's projection. Plaintext is permitted throughout, so that the
 // designs decide the same question.
 func (w *world) compile() error {
-	policy := ir.Policy{Kind: "MeshPolicy", Namespace: "bench", Name: "subject", Layer: ir.Mesh, Tier: ir.Namespace,
-		Subject: ir.Selector{Namespace: "bench", ServiceAccounts: []ir.NamespacedName{{Namespace: "bench", Name: "subject"}}}, Isolate: [2]bool{false, true}}
-	for i, r := range w.rules {
-		sel := ir.Selector{Namespace: "bench"}
-		for _, id := range r.ids {
-			sel.ServiceAccounts = append(sel.ServiceAccounts, ir.NamespacedName{Namespace: "bench", Name: account(id)})
-		}
-		policy.Rules = append(policy.Rules, ir.Rule{Direction: ir.Ingress, Index: i, Action: ir.Allow, Peers: []ir.Peer{{Pods: &sel}},
-			Ports: []ir.Port{{Space: r.space, First: r.port, Last: r.port | (1<<(16-r.bits) - 1)}}, Plaintext: true, Exception: "bench"})
-	}
-	inv := &inventory.Inventory{Namespaces: []inventory.Namespace{{Name: "bench"}}}
-	for id := -1; id < w.ids; id++ {
-		name := account(id)
-		inv.Pods = append(inv.Pods, inventory.Pod{Namespace: "bench", Name: name, ServiceAccount: name, Node: "node",
-			Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 1, byte((id + 1) >> 8), byte(id + 1)})}})
-	}
-	p, ds := resolve.Compile(resolve.Input{Policies: []ir.Policy{policy}, Inventory: inv, Now: time.Unix(1_700_000_000, 0)})
-	if ds.HasErrors() {
-		return fmt.Errorf("compiling the benchmark's policy: %s", ds[0].Message)
+	p, err := w.plan(w.policy(-1, ir.Ingress), nil)
+	if err != nil {
+		return err
 	}
 	w.number = make([]uint32, w.ids)
 	for i := range p.Endpoints {
@@ -107,9 +91,59 @@ func (w *world) compile() error {
 			}
 		}
 	}
-	var err error
 	w.project, err = project.Node(p, "node", 1)
 	return err
+}
+
+// between compiles the policy for two pods at given addresses, the subject as server and the first identity as client,
+// with one rule more on each side for their connection.
+func (w *world) between(client, server netip.Addr) error {
+	egress, ingress := w.policy(0, ir.Egress), w.policy(-1, ir.Ingress)
+	for _, p := range []*ir.Policy{&egress, &ingress} {
+		p.Rules = append(p.Rules, ir.Rule{Direction: p.Rules[0].Direction, Index: len(p.Rules), Action: ir.Allow,
+			Ports: []ir.Port{{Space: ir.TCP, First: latencyPort, Last: latencyPort}}, Plaintext: true, Exception: "bench"})
+	}
+	egress.Name = "client"
+	p, err := w.plan(ingress, map[int]netip.Addr{0: client, -1: server}, egress)
+	if err != nil {
+		return err
+	}
+	w.project, err = project.Node(p, "node", 1)
+	return err
+}
+
+// policy writes the pairs as a policy for one identity (-1 is the subject).
+func (w *world) policy(of int, d ir.Direction) ir.Policy {
+	p := ir.Policy{Kind: "MeshPolicy", Namespace: "bench", Name: "subject", Layer: ir.Mesh, Tier: ir.Namespace,
+		Subject: ir.Selector{Namespace: "bench", ServiceAccounts: []ir.NamespacedName{{Namespace: "bench", Name: account(of)}}}}
+	p.Isolate[d] = true
+	for i, r := range w.rules {
+		sel := ir.Selector{Namespace: "bench"}
+		for _, id := range r.ids {
+			sel.ServiceAccounts = append(sel.ServiceAccounts, ir.NamespacedName{Namespace: "bench", Name: account(id)})
+		}
+		p.Rules = append(p.Rules, ir.Rule{Direction: d, Index: i, Action: ir.Allow, Peers: []ir.Peer{{Pods: &sel}},
+			Ports: []ir.Port{{Space: r.space, First: r.port, Last: r.port | (1<<(16-r.bits) - 1)}}, Plaintext: true, Exception: "bench"})
+	}
+	return p
+}
+
+// plan compiles policies with a pod for each identity; at overrides addresses.
+func (w *world) plan(policy ir.Policy, at map[int]netip.Addr, more ...ir.Policy) (*plan.Plan, error) {
+	inv := &inventory.Inventory{Namespaces: []inventory.Namespace{{Name: "bench"}}}
+	for id := -1; id < w.ids; id++ {
+		name := account(id)
+		addr, ok := at[id]
+		if !ok {
+			addr = netip.AddrFrom4([4]byte{10, 1, byte((id + 1) >> 8), byte(id + 1)})
+		}
+		inv.Pods = append(inv.Pods, inventory.Pod{Namespace: "bench", Name: name, ServiceAccount: name, Node: "node", Addrs: []netip.Addr{addr}})
+	}
+	p, ds := resolve.Compile(resolve.Input{Policies: append(more, policy), Inventory: inv, Now: time.Unix(1_700_000_000, 0)})
+	if ds.HasErrors() {
+		return nil, fmt.Errorf("compiling the benchmark's policy: %s", ds[0].Message)
+	}
+	return p, nil
 }
 
 func account(id int) string {

@@ -33,6 +33,7 @@ func run(args []string, out, log io.Writer) int {
 		{"compile", "loaded objects to plan: cold, one more identity, one more policy", compileSection},
 		{"decision", "a flow's decision in the kernel, beside two other designs", decisionSection},
 		{"swap", "generation swaps, and packets that saw two generations", swapSection},
+		{"latency", "request and response over routed veths", latencySection},
 	}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(log)
