@@ -35,6 +35,7 @@ type options struct {
 	budget   time.Duration
 	pairs    int
 	only     *regexp.Regexp
+	suites   *regexp.Regexp
 	least    float64
 	sample   int
 	verbose  bool
@@ -43,6 +44,7 @@ type options struct {
 func main() {
 	var o options
 	only := flag.String("only", "", "mutate only where `file:function:line` matches this regular expression")
+	suites := flag.String("suites", "", "run only the test suites whose name matches this `regexp`")
 	flag.IntVar(&o.parallel, "parallel", 2, "mutants tested at a time")
 	flag.DurationVar(&o.budget, "budget", 40*time.Minute, "stop starting mutants after this long")
 	flag.IntVar(&o.pairs, "pairs", 30_000, "pairs that the property test compares for a mutant")
@@ -53,6 +55,10 @@ func main() {
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate: -only:", err)
+		os.Exit(2)
+	}
+	if o.suites, err = regexp.Compile(*suites); err != nil {
+		fmt.Fprintln(os.Stderr, "mutate: -suites:", err)
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

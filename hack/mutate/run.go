@@ -150,6 +150,7 @@ func (s *source) drop(line, column int) bool {
 
 // testAll runs the suites for each mutant until one fails.
 func testAll(ctx context.Context, o *options, all []*suite, mutants []*mutant) error {
+	all = slices.DeleteFunc(all, func(s *suite) bool { return !o.suites.MatchString(s.name) })
 	for _, s := range all {
 		if fails, out := s.fails(ctx, o, 0); fails {
 			return fmt.Errorf("the suite %q fails without any mutant:\n%s", s.name, out)

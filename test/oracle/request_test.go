@@ -28,17 +28,17 @@ func (r *request) refused() bool {
 			return true
 		}
 	}
-	return false
+	_, err := url.PathUnescape(p)
+	return err != nil // S23: malformed
 }
 
-// unescaped undoes the escapes of what need not be escaped (%61 is the letter a); others stay, and so does a percent
-// sign that escapes nothing.
+// unescaped undoes the escapes of what need not be escaped (%61 is the letter a); others stay.
 func unescaped(path string) string {
 	var out strings.Builder
 	for i := 0; i < len(path); i++ {
-		if path[i] == '%' && i+3 <= len(path) {
-			s, err := url.PathUnescape(path[i : i+3])
-			if err == nil && regexp.MustCompile(`^[0-9A-Za-z._~-]$`).MatchString(s) {
+		if path[i] == '%' {
+			s, _ := url.PathUnescape(path[i : i+3])
+			if regexp.MustCompile(`^[0-9A-Za-z._~-]$`).MatchString(s) {
 				out.WriteString(s)
 				i += 2
 				continue
