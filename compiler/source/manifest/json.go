@@ -45,8 +45,8 @@ type jsonParser struct {
 	data     []byte
 	dec      *json.Decoder
 	maxDepth int
-	// scanned is how far line and lineStart have been counted.
-	scanned, line, lineStart int
+	// scanned is how far line and column have been counted; column counts characters, as YAML's parser does.
+	scanned, line, column int
 }
 
 // token reads a token and returns a node placed at its first byte.
@@ -63,19 +63,14 @@ func (p *jsonParser) token() (json.Token, *yaml.Node, error) {
 		return nil, nil, &jsonError{min(start, len(p.data)-1), err}
 	}
 	for ; p.scanned < start; p.scanned++ {
-		if p.data[p.scanned] == '\n' {
-			p.line++
-			p.lineStart = p.scanned + 1
+		switch b := p.data[p.scanned]; {
+		case b == '\n':
+			p.line, p.column = p.line+1, 0
+		case b&0xc0 != 0x80:
+			p.column++
 		}
 	}
-	// Column counts characters, as YAML's parser does.
-	col := 1
-	for _, b := range p.data[p.lineStart:start] {
-		if b&0xc0 != 0x80 {
-			col++
-		}
-	}
-	return tok, &yaml.Node{Line: p.line, Column: col}, nil
+	return tok, &yaml.Node{Line: p.line, Column: p.column + 1}, nil
 }
 
 func (p *jsonParser) value(depth int) (*yaml.Node, error) {

@@ -21,6 +21,9 @@ type source struct {
 	name  string
 	data  []byte
 	lines []int // offset of each line's first byte
+	// last is where the latest look-up ended. Objects are read in order, so the next one mostly goes on from there;
+	// without it a file of one long line would be counted from its start each time.
+	last struct{ line, column, offset int }
 }
 
 func newSource(name string, data []byte) *source {
@@ -159,11 +162,16 @@ func (s *source) position(line, column int) diag.Position {
 	if line < 1 || line > len(s.lines) {
 		return p
 	}
-	rest := s.data[s.lines[line-1]:]
-	for i := 1; i < column && len(rest) > 0 && rest[0] != '\n'; i++ {
-		_, n := utf8.DecodeRune(rest)
-		p.Col += n - 1
-		rest = rest[n:]
+	start := s.lines[line-1]
+	at, offset := 1, start
+	if s.last.line == line && s.last.column <= column {
+		at, offset = s.last.column, s.last.offset
 	}
+	for ; at < column && offset < len(s.data) && s.data[offset] != '\n'; at++ {
+		_, n := utf8.DecodeRune(s.data[offset:])
+		offset += n
+	}
+	s.last.line, s.last.column, s.last.offset = line, at, offset
+	p.Col = offset - start + 1
 	return p
 }
