@@ -1,6 +1,9 @@
 package plan
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // Target is a request target in the one form that the plan and the waypoints look at (S24).
 type Target struct {
@@ -13,7 +16,7 @@ type Target struct {
 
 // ParseTarget normalises a request target as the waypoints' Envoy does, and says whether it is one that may be
 // looked at at all: it starts with "/", holds only visible ASCII and no "#", and its path has no escaped slash,
-// backslash or zero byte. The rules are Envoy's (1.40: normalize_path, merge_slashes, REJECT_REQUEST), measured byte
+// backslash or zero byte and no broken escape. The rules are Envoy's (1.40: normalize_path, merge_slashes, REJECT_REQUEST), measured byte
 // by byte; a backslash is a slash there, as in the URL standard, so that no rule and no backend ever sees one.
 func ParseTarget(raw string) (t Target, ok bool) {
 	if raw == "" || raw[0] != '/' {
@@ -30,43 +33,70 @@ func ParseTarget(raw string) (t Target, ok bool) {
 		return Target{}, false
 	}
 	resolved := resolvePath(path)
-	if len(resolved) > 1 && strings.Trim(resolved, "/") == "" {
-		return Target{}, false // Envoy leaves "//" as it is, so waypoints refuse it
+	if len(resolved) > 1 && strings.Trim(resolved, "/") == "" || brokenEscape.MatchString(resolved) {
+		return Target{}, false
 	}
 	return Target{Path: mergeSlashes(resolved), Query: query, HasQuery: has}, true
 }
 
+// BrokenEscape is a pattern (RE2) of normalised paths with a "%" that begins no escape. Envoy lets them through, so
+// waypoints refuse them themselves: some backends read more into a "%" than RFC 3986 does.
+const BrokenEscape = `.*%(?:[^0-9A-Fa-f].*|[0-9A-Fa-f](?:[^0-9A-Fa-f].*)?)?`
+
+var brokenEscape = regexp.MustCompile(`^(?:` + BrokenEscape + `)$`)
+
 // unescapePath undoes escapes of unreserved characters (RFC 3986, 2.3), escapes what a URL's path may not hold, and
 // turns backslashes into slashes.
 func unescapePath(path string) (string, bool) {
-	var b strings.Builder
+	out := make([]byte, 0, len(path))
+	broken := -3 // place in out of the last "%" that begins no escape
 	for i := 0; i < len(path); i++ {
 		c := path[i]
 		switch {
 		case c == '\\':
-			b.WriteByte('/')
+			out = append(out, '/')
 		case c == '%':
 			v, hex := unhex(path[i+1:])
 			switch {
 			case !hex:
-				b.WriteByte('%')
+				broken = len(out)
+				out = append(out, '%')
 			case v == 0 || v == '/' || v == '\\':
 				return "", false
 			case unreserved(v):
-				b.WriteByte(v)
 				i += 2
+				out = guardNested(append(out, v), path[i+1:], broken)
 			default:
-				b.WriteString(path[i : i+3])
+				out = append(out, path[i:i+3]...)
 				i += 2
 			}
 		case strings.IndexByte("\"<>^`{|}", c) >= 0:
 			const digits = "0123456789ABCDEF"
-			b.Write([]byte{'%', digits[c>>4], digits[c&15]})
+			out = append(out, '%', digits[c>>4], digits[c&15])
 		default:
-			b.WriteByte(c)
+			out = append(out, c)
 		}
 	}
-	return b.String(), true
+	return string(out), true
+}
+
+// guardNested keeps a character that was just unescaped from making an escape together with a broken one before it
+// and what follows: of "%%361" becomes "%2561", not "%61", which the next reader would take for "a".
+func guardNested(out []byte, rest string, broken int) []byte {
+	tail := out[max(broken, 0)+1:]
+	switch {
+	case broken == len(out)-2 && rest != "":
+		if _, ok := unhex(string(tail) + rest[:1]); !ok {
+			return out
+		}
+	case broken == len(out)-3 && broken >= 0:
+		if _, ok := unhex(string(tail)); !ok {
+			return out
+		}
+	default:
+		return out
+	}
+	return append(append(out[:broken+1:broken+1], '2', '5'), tail...)
 }
 
 // resolvePath removes dot segments. Empty segments count as segments for "..", as in RFC 3986.

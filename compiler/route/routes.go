@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
 )
 
 // directRoutes names the route configuration, and the cluster, of connections that name a pod's own address.
@@ -53,10 +54,11 @@ func (t *tables) serviceChain(s *servicePort, who *sources) *Chain {
 	return t.chain(nil, own, config.Name)
 }
 
-// everyHost is the one virtual host of a configuration. Its first route refuses the path "//", the one that Envoy's
-// merging of slashes leaves as it is (S24): plan.ParseTarget refuses what becomes of it.
+// everyHost is the one virtual host of a configuration. Its first route refuses what Envoy's normalisation lets through
+// and plan.ParseTarget does not (S23, S24): broken escapes, and "//", which the merging of slashes leaves as it is.
 func everyHost(list ...*routes.Route) []*routes.VirtualHost {
-	refuse := &routes.Route{Name: "weir/malformed", Match: &routes.RouteMatch{PathSpecifier: &routes.RouteMatch_Path{Path: "//"}},
+	refuse := &routes.Route{Name: "weir/malformed", Match: &routes.RouteMatch{
+		PathSpecifier: &routes.RouteMatch_SafeRegex{SafeRegex: envoyRegex("//|" + plan.BrokenEscape)}},
 		Action: status(400), TypedPerFilterConfig: map[string]*anypb.Any{}}
 	for _, name := range sideFilters {
 		refuse.TypedPerFilterConfig[name] = toAny(&rbac.RBACPerRoute{Rbac: allowAll(name)})
