@@ -16,10 +16,12 @@ import (
 	"github.com/weir-mesh/weir/compiler/plan"
 )
 
-// chunkLines is how many lines a worker takes at a time; maxLine bounds one line.
+// chunkLines is how many lines a worker takes at a time; maxLine bounds one line; answerSize is what an answer usually
+// adds.
 const (
 	chunkLines = 1024
 	maxLine    = 1 << 20
+	answerSize = 160
 )
 
 // flowLine is what a line of input says. Other fields are kept as they are.
@@ -79,7 +81,7 @@ func (n *Names) Flows(ctx context.Context, w io.Writer, r io.Reader, workers int
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
-			a := &flowAnswerer{names: n, places: newPlaces(n.plan), targets: map[string]resolved{}}
+			a := &flowAnswerer{names: n, places: newPlaces(n.plan), targets: map[string]resolved{}, deciders: map[decider][]byte{}}
 			for c := range work {
 				c.answer(a)
 				close(c.done)
@@ -142,6 +144,11 @@ func readChunks(ctx context.Context, r io.Reader, work, order chan<- *chunk) err
 }
 
 func (c *chunk) answer(a *flowAnswerer) {
+	size := 0
+	for _, line := range c.lines {
+		size += len(line) + answerSize
+	}
+	c.out = make([]byte, 0, size)
 	for _, line := range c.lines {
 		var ok bool
 		if c.out, ok = a.line(c.out, line); !ok {
@@ -165,6 +172,15 @@ type flowAnswerer struct {
 	names   *Names
 	places  *places
 	targets map[string]resolved
+	// deciders holds what decided as a JSON string; a plan has few.
+	deciders map[decider][]byte
+}
+
+// decider is what an outcome's text is made of.
+type decider struct {
+	reason plan.Reason
+	rule   plan.RuleIndex
+	policy plan.PolicyIndex
 }
 
 func (a *flowAnswerer) target(name string) (*Target, error) {
@@ -201,7 +217,7 @@ func (a *flowAnswerer) line(out, line []byte) ([]byte, bool) {
 	out = append(out, `","ingress":"`...)
 	out = append(out, r.Ingress.Verdict.String()...)
 	out = append(out, `","rule":`...)
-	out = appendString(out, a.rule(&r))
+	out = append(out, a.rule(&r)...)
 	out = append(out, `,"authentication":"`...)
 	out = append(out, r.How...)
 	return append(out, "\"}\n"...), true
@@ -259,8 +275,17 @@ func (f *flowLine) port() (Port, error) {
 	return portOf(space, text)
 }
 
-// rule names what decided on the side that decided: a rule, or the default.
-func (a *flowAnswerer) rule(r *Reply) string { return outcomeText(a.places, r.Side()) }
+// rule names what decided on the side that decided, as a JSON string: a rule, or the default.
+func (a *flowAnswerer) rule(r *Reply) []byte {
+	o := r.Side()
+	k := decider{o.Reason, o.Rule, o.Policy}
+	text, ok := a.deciders[k]
+	if !ok {
+		text = appendString(nil, outcomeText(a.places, o))
+		a.deciders[k] = text
+	}
+	return text
+}
 
 // outcomeText names the rule of an outcome by its place, or the default that decided (S31).
 func outcomeText(s *places, o *plan.Outcome) string {

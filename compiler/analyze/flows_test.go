@@ -1,0 +1,94 @@
+package analyze
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/weir-mesh/weir/compiler/resolve"
+)
+
+func namesOf(tb testing.TB, in resolve.Input) *Names {
+	tb.Helper()
+	p, _ := resolve.Compile(in)
+	n, err := NewNames(p)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
+
+// TestFlowsKeepOrder holds that answers come in the order of the lines, whatever worker had them, and that a line that
+// can't be answered says why and is counted.
+func TestFlowsKeepOrder(t *testing.T) {
+	n := namesOf(t, worldOf(rand.New(rand.NewPCG(1, 1))))
+	var in, want strings.Builder
+	for i := range 5 * chunkLines {
+		fmt.Fprintf(&in, "{\"from\":\"ns0/a\",\"to\":\"ns1/b\",\"protocol\":\"TCP\",\"port\":%d,\"id\":%d}\n", i%65535+1, i)
+		fmt.Fprintf(&want, "%d ", i)
+	}
+	in.WriteString("\n{\"from\":\"ns0/z\",\"to\":\"ns1/b\",\"protocol\":\"TCP\",\"port\":1}\n[]\n")
+	var out bytes.Buffer
+	bad, err := n.Flows(context.Background(), &out, strings.NewReader(in.String()), 4)
+	if err != nil || bad != 2 {
+		t.Fatalf("bad %d, err %v; want 2 bad lines", bad, err)
+	}
+	var got strings.Builder
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	for _, l := range lines[:5*chunkLines] {
+		_, id, _ := strings.Cut(l, `"id":`)
+		id, _, _ = strings.Cut(id, ",")
+		got.WriteString(id + " ")
+	}
+	if got.String() != want.String() {
+		t.Fatal("the answers are not in the order of the lines")
+	}
+	for i, part := range []string{`did you mean ns0/a, ns0/b or ns0/c?`, "not a JSON object"} {
+		if l := lines[5*chunkLines+i]; !strings.Contains(l, part) {
+			t.Errorf("%s: want %q in it", l, part)
+		}
+	}
+}
+
+// TestFlowLines holds the form of single lines.
+func TestFlowLines(t *testing.T) {
+	n := namesOf(t, resolve.Input{Inventory: worldOf(rand.New(rand.NewPCG(1, 1))).Inventory, Now: now})
+	for in, want := range map[string]string{
+		`{"from":"ns0/a","to":"ns1/b","protocol":"TCP","port":80}`:                                  `{"from":"ns0/a","to":"ns1/b","protocol":"TCP","port":80,"verdict":"allow","egress":"allow","ingress":"allow","rule":"default","authentication":"none"}`,
+		`{"to":"ns1/b","from":"10.0.0.1","port":80,"protocol":"TCP","verdict":"deny","rule":"old"}`: `{"from":"10.0.0.1","port":80,"protocol":"TCP","to":"ns1/b","verdict":"allow","egress":"allow","ingress":"allow","rule":"default","authentication":"none"}`,
+		`{"from":"ns0/a","to":"ns0/a","protocol":"TCP","port":80}`:                                  `{"from":"ns0/a","to":"ns0/a","protocol":"TCP","port":80,"verdict":"allow","egress":"allow","ingress":"allow","rule":"self","authentication":"none"}`,
+		`{"from":"ns0/a","to":"ns1/b","port":80}`:                                                   `{"from":"ns0/a","to":"ns1/b","port":80,"error":"a flow needs a protocol: TCP, UDP, SCTP, ICMP, ICMPv6 or IP"}`,
+		`{"from":"ns0/a","to":"ns1/b","protocol":"TCP"}`:                                            `{"from":"ns0/a","to":"ns1/b","protocol":"TCP","error":"TCP needs a port"}`,
+		`{"from":"ns0/a","to":"ns1/b","protocol":"TCP","port":70000}`:                               `{"from":"ns0/a","to":"ns1/b","protocol":"TCP","port":70000,"error":"\"70000\" is no port: 1 to 65535, or the name of a container port"}`,
+		`{"from":"ns0/a","to":"ns1/b","protocol":"ICMP","icmp":{"type":8}}`:                         `{"from":"ns0/a","to":"ns1/b","protocol":"ICMP","icmp":{"type":8},"verdict":"allow","egress":"allow","ingress":"allow","rule":"default","authentication":"none"}`,
+		`{"from":"ns0/a","to":"own-node","protocol":"TCP","port":1}`:                                `{"from":"ns0/a","to":"own-node","protocol":"TCP","port":1,"error":"own-node is only where a connection comes from (S5)"}`,
+		`{"from":"ns0/a","to":"2001:db8::1","protocol":"TCP","port":1}`:                             `{"from":"ns0/a","to":"2001:db8::1","protocol":"TCP","port":1,"error":"ns0/a and 2001:db8::1 have no address family in common"}`,
+	} {
+		var out bytes.Buffer
+		if _, err := n.Flows(context.Background(), &out, strings.NewReader(in), 1); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSuffix(out.String(), "\n"); got != want {
+			t.Errorf("%s\n got %s\nwant %s", in, got, want)
+		}
+	}
+}
+
+func BenchmarkFlows(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 1))
+	n := namesOf(b, worldOf(r))
+	var in bytes.Buffer
+	for range 10_000 {
+		fmt.Fprintf(&in, "{\"from\":\"ns%d/a\",\"to\":\"ns%d/b\",\"protocol\":\"TCP\",\"port\":%d}\n", r.IntN(3), r.IntN(3), 1+r.IntN(65535))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := n.Flows(context.Background(), &bytes.Buffer{}, bytes.NewReader(in.Bytes()), 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/line")
+}
