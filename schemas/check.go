@@ -110,6 +110,14 @@ func (c *checker) spoilt() bool {
 	return false
 }
 
+// clean reports whether nothing at or below a field of the structure at hand has a problem.
+func (c *checker) clean(name string) bool {
+	n := len(c.path)
+	return !slices.ContainsFunc(c.problems, func(p Problem) bool {
+		return len(p.Path) > n && p.Path[n] == name && slices.Equal(p.Path[:n], c.path)
+	})
+}
+
 func (c *checker) list(v any, limit int, elem check) {
 	l, ok := v.([]any)
 	if !ok {

@@ -208,10 +208,10 @@ func checkClusterMeshPolicySpec(c *checker, v any) {
 	if at(o, "subject") != nil && at(o, "ingress") == nil && at(o, "egress") == nil {
 		c.refuse("a policy needs ingress or egress")
 	}
-	if equal(at(o, "tier"), "baseline") && at(o, "ingress") != nil && some(at(o, "ingress"), func(r any) bool { return equal(at(r, "action"), "pass") }) {
+	if c.clean("ingress") && equal(at(o, "tier"), "baseline") && at(o, "ingress") != nil && some(at(o, "ingress"), func(r any) bool { return equal(at(r, "action"), "pass") }) {
 		c.refuse("pass is an action of the admin tier only")
 	}
-	if equal(at(o, "tier"), "baseline") && at(o, "egress") != nil && some(at(o, "egress"), func(r any) bool { return equal(at(r, "action"), "pass") }) {
+	if c.clean("egress") && equal(at(o, "tier"), "baseline") && at(o, "egress") != nil && some(at(o, "egress"), func(r any) bool { return equal(at(r, "action"), "pass") }) {
 		c.refuse("pass is an action of the admin tier only")
 	}
 }
@@ -236,7 +236,7 @@ func checkClusterSubject(c *checker, v any) {
 	if at(o, "serviceAccounts") != nil && equal(length(at(o, "serviceAccounts")), int64(0)) {
 		c.refuse("serviceAccounts is empty: leave the field out for any")
 	}
-	if at(o, "serviceAccounts") != nil && some(at(o, "serviceAccounts"), func(s any) bool { return !contains(s, "/") }) {
+	if c.clean("serviceAccounts") && at(o, "serviceAccounts") != nil && some(at(o, "serviceAccounts"), func(s any) bool { return !contains(s, "/") }) {
 		c.refuse("a service account in a cluster kind is \"namespace/name\"")
 	}
 }
@@ -267,13 +267,13 @@ func checkClusterIngressRule(c *checker, v any) {
 	if at(o, "http") != nil && equal(length(at(o, "http")), int64(0)) {
 		c.refuse("http is empty: leave the field out for any, or write what you mean")
 	}
-	if at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
 		c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
 	}
-	if at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
 		c.refuse("http implies TCP: another protocol can't match")
 	}
-	if at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
 		c.refuse("http implies TCP: another protocol can't match")
 	}
 	if at(o, "authentication") != nil && equal(at(o, "authentication"), "none") && at(o, "exception") == nil {
@@ -294,10 +294,10 @@ func checkClusterIngressRule(c *checker, v any) {
 	if at(o, "from") != nil && equal(length(at(o, "from")), int64(0)) {
 		c.refuse("from is empty: leave the field out for any, or write what you mean")
 	}
-	if at(o, "from") != nil && some(at(o, "from"), func(p any) bool { return at(p, "dns") != nil }) {
+	if c.clean("from") && at(o, "from") != nil && some(at(o, "from"), func(p any) bool { return at(p, "dns") != nil }) {
 		c.refuse("a dns name is a peer of egress only")
 	}
-	if at(o, "from") != nil && some(at(o, "from"), func(p any) bool {
+	if c.clean("from") && at(o, "from") != nil && some(at(o, "from"), func(p any) bool {
 		return at(p, "serviceAccounts") != nil && some(at(p, "serviceAccounts"), func(s any) bool { return !contains(s, "/") })
 	}) {
 		c.refuse("a service account in a cluster kind is \"namespace/name\"")
@@ -330,13 +330,13 @@ func checkClusterEgressRule(c *checker, v any) {
 	if at(o, "http") != nil && equal(length(at(o, "http")), int64(0)) {
 		c.refuse("http is empty: leave the field out for any, or write what you mean")
 	}
-	if at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
 		c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
 	}
-	if at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
 		c.refuse("http implies TCP: another protocol can't match")
 	}
-	if at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
 		c.refuse("http implies TCP: another protocol can't match")
 	}
 	if at(o, "authentication") != nil && equal(at(o, "authentication"), "none") && at(o, "exception") == nil {
@@ -357,10 +357,10 @@ func checkClusterEgressRule(c *checker, v any) {
 	if at(o, "to") != nil && equal(length(at(o, "to")), int64(0)) {
 		c.refuse("to is empty: leave the field out for any, or write what you mean")
 	}
-	if at(o, "to") != nil && some(at(o, "to"), func(p any) bool { return at(p, "entity") != nil && equal(at(p, "entity"), "own-node") }) {
+	if c.clean("to") && at(o, "to") != nil && some(at(o, "to"), func(p any) bool { return at(p, "entity") != nil && equal(at(p, "entity"), "own-node") }) {
 		c.refuse("own-node is a peer of ingress only")
 	}
-	if at(o, "to") != nil && some(at(o, "to"), func(p any) bool {
+	if c.clean("to") && at(o, "to") != nil && some(at(o, "to"), func(p any) bool {
 		return at(p, "serviceAccounts") != nil && some(at(p, "serviceAccounts"), func(s any) bool { return !contains(s, "/") })
 	}) {
 		c.refuse("a service account in a cluster kind is \"namespace/name\"")
@@ -1204,13 +1204,13 @@ func checkRuleCommon(c *checker, v any) {
 	if at(o, "http") != nil && equal(length(at(o, "http")), int64(0)) {
 		c.refuse("http is empty: leave the field out for any, or write what you mean")
 	}
-	if at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
 		c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
 	}
-	if at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
 		c.refuse("http implies TCP: another protocol can't match")
 	}
-	if at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
 		c.refuse("http implies TCP: another protocol can't match")
 	}
 	if at(o, "authentication") != nil && equal(at(o, "authentication"), "none") && at(o, "exception") == nil {
@@ -1256,13 +1256,13 @@ func checkIngressRule(c *checker, v any) {
 	if at(o, "http") != nil && equal(length(at(o, "http")), int64(0)) {
 		c.refuse("http is empty: leave the field out for any, or write what you mean")
 	}
-	if at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
 		c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
 	}
-	if at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
 		c.refuse("http implies TCP: another protocol can't match")
 	}
-	if at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
 		c.refuse("http implies TCP: another protocol can't match")
 	}
 	if at(o, "authentication") != nil && equal(at(o, "authentication"), "none") && at(o, "exception") == nil {
@@ -1283,7 +1283,7 @@ func checkIngressRule(c *checker, v any) {
 	if at(o, "from") != nil && equal(length(at(o, "from")), int64(0)) {
 		c.refuse("from is empty: leave the field out for any, or write what you mean")
 	}
-	if at(o, "from") != nil && some(at(o, "from"), func(p any) bool { return at(p, "dns") != nil }) {
+	if c.clean("from") && at(o, "from") != nil && some(at(o, "from"), func(p any) bool { return at(p, "dns") != nil }) {
 		c.refuse("a dns name is a peer of egress only")
 	}
 	if equal(at(o, "action"), "pass") {
@@ -1317,13 +1317,13 @@ func checkEgressRule(c *checker, v any) {
 	if at(o, "http") != nil && equal(length(at(o, "http")), int64(0)) {
 		c.refuse("http is empty: leave the field out for any, or write what you mean")
 	}
-	if at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
 		c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
 	}
-	if at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
 		c.refuse("http implies TCP: another protocol can't match")
 	}
-	if at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
+	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
 		c.refuse("http implies TCP: another protocol can't match")
 	}
 	if at(o, "authentication") != nil && equal(at(o, "authentication"), "none") && at(o, "exception") == nil {
@@ -1344,7 +1344,7 @@ func checkEgressRule(c *checker, v any) {
 	if at(o, "to") != nil && equal(length(at(o, "to")), int64(0)) {
 		c.refuse("to is empty: leave the field out for any, or write what you mean")
 	}
-	if at(o, "to") != nil && some(at(o, "to"), func(p any) bool { return at(p, "entity") != nil && equal(at(p, "entity"), "own-node") }) {
+	if c.clean("to") && at(o, "to") != nil && some(at(o, "to"), func(p any) bool { return at(p, "entity") != nil && equal(at(p, "entity"), "own-node") }) {
 		c.refuse("own-node is a peer of ingress only")
 	}
 	if equal(at(o, "action"), "pass") {
@@ -1431,19 +1431,19 @@ func checkRouteRule(c *checker, v any) {
 	if at(o, "rewrite") != nil && at(o, "rewrite", "path") != nil && at(o, "rewrite", "path", "prefix") != nil && at(o, "matches") == nil {
 		c.refuse("a prefix can be rewritten only where every match has path: {prefix: ...}")
 	}
-	if at(o, "rewrite") != nil && at(o, "rewrite", "path") != nil && at(o, "rewrite", "path", "prefix") != nil && at(o, "matches") != nil && some(at(o, "matches"), func(m any) bool { return at(m, "path") == nil }) {
+	if c.clean("matches") && at(o, "rewrite") != nil && at(o, "rewrite", "path") != nil && at(o, "rewrite", "path", "prefix") != nil && at(o, "matches") != nil && some(at(o, "matches"), func(m any) bool { return at(m, "path") == nil }) {
 		c.refuse("a prefix can be rewritten only where every match has path: {prefix: ...}")
 	}
-	if at(o, "rewrite") != nil && at(o, "rewrite", "path") != nil && at(o, "rewrite", "path", "prefix") != nil && at(o, "matches") != nil && some(at(o, "matches"), func(m any) bool { return at(m, "path") != nil && at(m, "path", "prefix") == nil }) {
+	if c.clean("matches") && at(o, "rewrite") != nil && at(o, "rewrite", "path") != nil && at(o, "rewrite", "path", "prefix") != nil && at(o, "matches") != nil && some(at(o, "matches"), func(m any) bool { return at(m, "path") != nil && at(m, "path", "prefix") == nil }) {
 		c.refuse("a prefix can be rewritten only where every match has path: {prefix: ...}")
 	}
 	if at(o, "redirect") != nil && at(o, "redirect", "path") != nil && at(o, "redirect", "path", "prefix") != nil && at(o, "matches") == nil {
 		c.refuse("a prefix can be replaced only where every match has path: {prefix: ...}")
 	}
-	if at(o, "redirect") != nil && at(o, "redirect", "path") != nil && at(o, "redirect", "path", "prefix") != nil && at(o, "matches") != nil && some(at(o, "matches"), func(m any) bool { return at(m, "path") == nil }) {
+	if c.clean("matches") && at(o, "redirect") != nil && at(o, "redirect", "path") != nil && at(o, "redirect", "path", "prefix") != nil && at(o, "matches") != nil && some(at(o, "matches"), func(m any) bool { return at(m, "path") == nil }) {
 		c.refuse("a prefix can be replaced only where every match has path: {prefix: ...}")
 	}
-	if at(o, "redirect") != nil && at(o, "redirect", "path") != nil && at(o, "redirect", "path", "prefix") != nil && at(o, "matches") != nil && some(at(o, "matches"), func(m any) bool { return at(m, "path") != nil && at(m, "path", "prefix") == nil }) {
+	if c.clean("matches") && at(o, "redirect") != nil && at(o, "redirect", "path") != nil && at(o, "redirect", "path", "prefix") != nil && at(o, "matches") != nil && some(at(o, "matches"), func(m any) bool { return at(m, "path") != nil && at(m, "path", "prefix") == nil }) {
 		c.refuse("a prefix can be replaced only where every match has path: {prefix: ...}")
 	}
 }

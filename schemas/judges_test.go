@@ -48,24 +48,7 @@ func newJudges(t testing.TB) *judges {
 // cueSchema builds the definitions from the embedded module.
 func cueSchema(t testing.TB) cue.Value {
 	t.Helper()
-	entries, err := schemas.FS.ReadDir("v1alpha1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	inst := buildInstance(t)
-	for _, e := range entries {
-		src, err := schemas.FS.ReadFile("v1alpha1/" + e.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := inst.AddFile(e.Name(), src); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := inst.Complete(); err != nil {
-		t.Fatal(err)
-	}
-	v := cuecontext.New().BuildInstance(inst)
+	v := cuecontext.New().BuildInstance(schemaInstance(t))
 	if err := v.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -246,8 +229,26 @@ func messages(list []refusal) string {
 	return strings.Join(out, "\n")
 }
 
-// buildInstance returns an instance that resolves no imports but CUE's own packages.
-func buildInstance(t testing.TB) *build.Instance {
+// schemaInstance is the embedded CUE package.
+func schemaInstance(t testing.TB) *build.Instance {
 	t.Helper()
-	return build.NewContext().NewInstance("v1alpha1", nil)
+	inst := build.NewContext().NewInstance("v1alpha1", nil)
+	inst.ImportPath = schemas.ImportPath
+	entries, err := schemas.FS.ReadDir("v1alpha1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		src, err := schemas.FS.ReadFile("v1alpha1/" + e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := inst.AddFile(e.Name(), src); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := inst.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	return inst
 }

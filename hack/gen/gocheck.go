@@ -81,7 +81,7 @@ func (w *checkWriter) structure(s *language.Struct) {
 	}
 	w.WriteString("if c.spoilt() {\nreturn\n}\n")
 	for _, g := range guards {
-		fmt.Fprintf(w, "if %s {\nc.refuse(%q)\n}\n", goGuard(g.Clauses), g.Message)
+		fmt.Fprintf(w, "if %s%s {\nc.refuse(%q)\n}\n", clean(g.Clauses), goGuard(g.Clauses), g.Message)
 	}
 }
 
@@ -141,6 +141,16 @@ func (w *checkWriter) text(t *language.Type, v string) string {
 	}
 	fmt.Fprintf(&b, ", message: %q})", t.Message)
 	return b.String()
+}
+
+// clean returns the condition that the list in which a guard searches has no problems of its own.
+func clean(clauses []language.Clause) string {
+	for _, c := range clauses {
+		if c.Var != "" {
+			return fmt.Sprintf("c.clean(%q) && ", c.Cond.Path[0])
+		}
+	}
+	return ""
 }
 
 // goGuard returns the condition under which a guard refuses.

@@ -99,7 +99,11 @@ func Generate(root string) (map[string][]byte, error) {
 			return nil, err
 		}
 	}
-	for name, content := range referencePages(l) {
+	pages, err := referencePages(l, os.DirFS(filepath.Join(root, "schemas", "examples")))
+	if err != nil {
+		return nil, err
+	}
+	for name, content := range pages {
 		files["docs/reference/"+name] = content
 	}
 	return files, nil
