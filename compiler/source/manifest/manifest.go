@@ -24,8 +24,11 @@ const (
 
 // Limits bound what hostile input can cost. A zero field is its default.
 type Limits struct {
-	// FileBytes bounds one file, TotalBytes all of them together. Parsed YAML takes some thirty times its size.
+	// FileBytes bounds one file, TotalBytes all of them together.
 	FileBytes, TotalBytes int64
+	// Values bounds how many values the files hold together, estimated before a file is parsed: a parsed value takes
+	// some 200 bytes, and two characters can be one.
+	Values int64
 	// Files bounds how many files are read.
 	Files int
 	// Depth bounds how deep values nest, aliases followed.
@@ -45,8 +48,9 @@ func (l Limits) withDefaults() Limits {
 			*p = d
 		}
 	}
-	def(&l.FileBytes, 32<<20)
+	def(&l.FileBytes, 64<<20)
 	def(&l.TotalBytes, 256<<20)
+	def(&l.Values, 4_000_000)
 	defInt(&l.Files, 100_000)
 	defInt(&l.Depth, 100)
 	defInt(&l.AliasNodes, 100_000)
@@ -95,6 +99,7 @@ func IsManifest(name string) bool {
 type reader struct {
 	limits  Limits
 	total   int64
+	values  int64
 	objects []*Object
 	diags   diag.List
 }

@@ -112,7 +112,8 @@ func TestLimits(t *testing.T) {
 		{"very deep blocks", "a.yaml", head + "\n" + strings.Repeat("- ", 1<<20), "values nest more than 100 deep (limit on depth)"},
 		{"deep JSON", "a.json", strings.Repeat(`{"a":`, 1<<18), "values nest more than 100 deep (limit on depth)"},
 		{"deep JSON by another name", "a.yaml", strings.Repeat(`{"a":`, 1<<18), "values nest more than 100 deep (limit on depth)"},
-		{"100 MB", "a.yaml", head + strings.Repeat("x", 100<<20), "the file has 100 MiB, more than 32 MiB (limit on file size)"},
+		{"many small values", "a.yaml", head + "[" + strings.Repeat("1,", 5_000_000) + "1]", "the files hold more than 4000000 values (limit on values)"},
+		{"100 MB", "a.yaml", head + strings.Repeat("x", 100<<20), "the file has 100 MiB, more than 64 MiB (limit on file size)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			start := time.Now()

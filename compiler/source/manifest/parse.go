@@ -44,6 +44,10 @@ func (r *reader) parse(name string, data []byte) {
 		r.errorAt(CodeEncoding, invalidAt(name, data), "the file is not UTF-8", "save it as UTF-8")
 		return
 	}
+	if r.values += countValues(data); r.values > r.limits.Values {
+		r.errorAt(CodeLimit, diag.Position{File: name}, fmt.Sprintf("the files hold more than %d values (limit on values)", r.limits.Values), "name fewer paths, or split the file")
+		return
+	}
 	f := &fileParse{reader: r, src: newSource(name, data), aliases: r.limits.AliasNodes}
 	// kubectl tells JSON by its first character; YAML's flow form starts with the same one.
 	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '{' {
@@ -61,6 +65,23 @@ func (r *reader) parse(name string, data []byte) {
 		}
 	}
 	f.yaml()
+}
+
+// countValues estimates how many values a text holds, from above: each has one of these characters before it, but
+// for the first.
+func countValues(data []byte) int64 {
+	n := int64(1)
+	for i, b := range data {
+		switch b {
+		case ',', ':', '[', '{', '\n', '?':
+			n++
+		case '-':
+			if i+1 < len(data) && (data[i+1] == ' ' || data[i+1] == '\t') {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func invalidAt(name string, data []byte) diag.Position {

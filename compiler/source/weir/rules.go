@@ -17,7 +17,7 @@ func (l *lowering) rule(s *policyState, d ir.Direction, i int, c *v1alpha1.RuleC
 	o := s.object
 	r := ir.Rule{Direction: d, Index: i, Name: value(c.Name), Pos: o.at(path), Action: actions[c.Action], Audit: s.policy.Audit || isAudit(c.Mode),
 		Log: c.Log, Ports: ports(c)}
-	errorsBefore := l.diags.Count(diag.Error)
+	before := len(l.diags)
 	r.HTTP = l.http(o, path+".http", c.HTTP)
 	for j := range peers {
 		r.Peers = append(r.Peers, l.peer(s, fmt.Sprintf("%s.%s[%d]", path, peersField, j), &peers[j]))
@@ -29,7 +29,7 @@ func (l *lowering) rule(s *policyState, d ir.Direction, i int, c *v1alpha1.RuleC
 		} else {
 			s.allows[d] = true
 		}
-		if l.diags.Count(diag.Error) > errorsBefore {
+		if l.diags[before:].HasErrors() {
 			return
 		}
 		l.expired(&r)
