@@ -187,6 +187,12 @@ func TestCheckSaysWhere(t *testing.T) {
 	if len(got) != 1 || !got[0].Unknown || !slices.Equal(got[0].Path, want) {
 		t.Errorf("got %+v, want one unknown field at %v", got, want)
 	}
+	// A guard over a list points at the element.
+	doc = changed(t, "policy", "spec.ingress.1.from", "[{entity: world}, {dns: a.b}]")
+	got = schemas.Check("MeshPolicy", decode(t, doc))
+	if want := []string{"spec", "ingress", "1", "from", "1"}; len(got) != 1 || !slices.Equal(got[0].Path, want) {
+		t.Errorf("got %+v, want one problem at %v", got, want)
+	}
 	// All problems, not only the first of a list.
 	doc = changed(t, "policy", "spec.ingress.0.ports", "[{port: 0, protocol: TCP}, {port: 1, name: a, protocol: TCP}, {protocol: tcp}]")
 	if got := schemas.Check("MeshPolicy", decode(t, doc)); len(got) != 3 {

@@ -48,8 +48,9 @@ type member struct {
 	check    check
 }
 
-func (c *checker) refuse(message string) {
-	c.problems = append(c.problems, Problem{Path: slices.Clone(c.path), Message: message})
+// refuse notes a problem of what is at hand, or of what lies below it.
+func (c *checker) refuse(message string, below ...string) {
+	c.problems = append(c.problems, Problem{Path: append(slices.Clone(c.path), below...), Message: message})
 }
 
 // below checks v as what lies at name.

@@ -2,7 +2,10 @@
 
 package schemas
 
-import "regexp"
+import (
+	"regexp"
+	"strconv"
+)
 
 // The patterns of the language; they never change.
 var (
@@ -199,20 +202,42 @@ func checkClusterMeshPolicySpec(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "ingress") != nil && equal(length(at(o, "ingress")), int64(0)) {
-		c.refuse("ingress is empty: leave the field out")
+	if at(o, "ingress") != nil {
+		if equal(length(at(o, "ingress")), int64(0)) {
+			c.refuse("ingress is empty: leave the field out")
+		}
 	}
-	if at(o, "egress") != nil && equal(length(at(o, "egress")), int64(0)) {
-		c.refuse("egress is empty: leave the field out")
+	if at(o, "egress") != nil {
+		if equal(length(at(o, "egress")), int64(0)) {
+			c.refuse("egress is empty: leave the field out")
+		}
 	}
-	if at(o, "subject") != nil && at(o, "ingress") == nil && at(o, "egress") == nil {
-		c.refuse("a policy needs ingress or egress")
+	if at(o, "subject") != nil {
+		if at(o, "ingress") == nil && at(o, "egress") == nil {
+			c.refuse("a policy needs ingress or egress")
+		}
 	}
-	if c.clean("ingress") && equal(at(o, "tier"), "baseline") && at(o, "ingress") != nil && some(at(o, "ingress"), func(r any) bool { return equal(at(r, "action"), "pass") }) {
-		c.refuse("pass is an action of the admin tier only")
+	if equal(at(o, "tier"), "baseline") {
+		if at(o, "ingress") != nil {
+			if c.clean("ingress") {
+				for i0, r := range elements(at(o, "ingress")) {
+					if equal(at(r, "action"), "pass") {
+						c.refuse("pass is an action of the admin tier only", "ingress", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
-	if c.clean("egress") && equal(at(o, "tier"), "baseline") && at(o, "egress") != nil && some(at(o, "egress"), func(r any) bool { return equal(at(r, "action"), "pass") }) {
-		c.refuse("pass is an action of the admin tier only")
+	if equal(at(o, "tier"), "baseline") {
+		if at(o, "egress") != nil {
+			if c.clean("egress") {
+				for i0, r := range elements(at(o, "egress")) {
+					if equal(at(r, "action"), "pass") {
+						c.refuse("pass is an action of the admin tier only", "egress", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
 }
 
@@ -233,11 +258,19 @@ func checkClusterSubject(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "serviceAccounts") != nil && equal(length(at(o, "serviceAccounts")), int64(0)) {
-		c.refuse("serviceAccounts is empty: leave the field out for any")
+	if at(o, "serviceAccounts") != nil {
+		if equal(length(at(o, "serviceAccounts")), int64(0)) {
+			c.refuse("serviceAccounts is empty: leave the field out for any")
+		}
 	}
-	if c.clean("serviceAccounts") && at(o, "serviceAccounts") != nil && some(at(o, "serviceAccounts"), func(s any) bool { return !contains(s, "/") }) {
-		c.refuse("a service account in a cluster kind is \"namespace/name\"")
+	if at(o, "serviceAccounts") != nil {
+		if c.clean("serviceAccounts") {
+			for i0, s := range elements(at(o, "serviceAccounts")) {
+				if !contains(s, "/") {
+					c.refuse("a service account in a cluster kind is \"namespace/name\"", "serviceAccounts", strconv.Itoa(i0))
+				}
+			}
+		}
 	}
 }
 
@@ -261,46 +294,106 @@ func checkClusterIngressRule(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "ports") != nil && equal(length(at(o, "ports")), int64(0)) {
-		c.refuse("ports is empty: leave the field out for any, or write what you mean")
+	if at(o, "ports") != nil {
+		if equal(length(at(o, "ports")), int64(0)) {
+			c.refuse("ports is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if at(o, "http") != nil && equal(length(at(o, "http")), int64(0)) {
-		c.refuse("http is empty: leave the field out for any, or write what you mean")
+	if at(o, "http") != nil {
+		if equal(length(at(o, "http")), int64(0)) {
+			c.refuse("http is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
-		c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
+	if at(o, "ports") != nil {
+		if at(o, "http") == nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocol") == nil && at(p, "protocolNumber") == nil {
+						c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
-		c.refuse("http implies TCP: another protocol can't match")
+	if at(o, "ports") != nil {
+		if at(o, "http") != nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocol") != nil {
+						if differ(at(p, "protocol"), "TCP") {
+							c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+						}
+					}
+				}
+			}
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
-		c.refuse("http implies TCP: another protocol can't match")
+	if at(o, "ports") != nil {
+		if at(o, "http") != nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocolNumber") != nil {
+						c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
-	if at(o, "authentication") != nil && equal(at(o, "authentication"), "none") && at(o, "exception") == nil {
-		c.refuse("authentication none needs an exception from the register: exception: NAME")
+	if at(o, "authentication") != nil {
+		if equal(at(o, "authentication"), "none") {
+			if at(o, "exception") == nil {
+				c.refuse("authentication none needs an exception from the register: exception: NAME")
+			}
+		}
 	}
-	if differ(at(o, "action"), "allow") && at(o, "expires") != nil {
-		c.refuse("only an allow may expire")
+	if differ(at(o, "action"), "allow") {
+		if at(o, "expires") != nil {
+			c.refuse("only an allow may expire")
+		}
 	}
-	if differ(at(o, "action"), "allow") && at(o, "authentication") != nil {
-		c.refuse("authentication belongs to an allow")
+	if differ(at(o, "action"), "allow") {
+		if at(o, "authentication") != nil {
+			c.refuse("authentication belongs to an allow")
+		}
 	}
-	if at(o, "exception") != nil && at(o, "authentication") == nil {
-		c.refuse("exception goes with authentication none")
+	if at(o, "exception") != nil {
+		if at(o, "authentication") == nil {
+			c.refuse("exception goes with authentication none")
+		}
 	}
-	if at(o, "exception") != nil && at(o, "authentication") != nil && differ(at(o, "authentication"), "none") {
-		c.refuse("exception goes with authentication none")
+	if at(o, "exception") != nil {
+		if at(o, "authentication") != nil {
+			if differ(at(o, "authentication"), "none") {
+				c.refuse("exception goes with authentication none")
+			}
+		}
 	}
-	if at(o, "from") != nil && equal(length(at(o, "from")), int64(0)) {
-		c.refuse("from is empty: leave the field out for any, or write what you mean")
+	if at(o, "from") != nil {
+		if equal(length(at(o, "from")), int64(0)) {
+			c.refuse("from is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if c.clean("from") && at(o, "from") != nil && some(at(o, "from"), func(p any) bool { return at(p, "dns") != nil }) {
-		c.refuse("a dns name is a peer of egress only")
+	if at(o, "from") != nil {
+		if c.clean("from") {
+			for i0, p := range elements(at(o, "from")) {
+				if at(p, "dns") != nil {
+					c.refuse("a dns name is a peer of egress only", "from", strconv.Itoa(i0))
+				}
+			}
+		}
 	}
-	if c.clean("from") && at(o, "from") != nil && some(at(o, "from"), func(p any) bool {
-		return at(p, "serviceAccounts") != nil && some(at(p, "serviceAccounts"), func(s any) bool { return !contains(s, "/") })
-	}) {
-		c.refuse("a service account in a cluster kind is \"namespace/name\"")
+	if at(o, "from") != nil {
+		if c.clean("from") {
+			for i0, p := range elements(at(o, "from")) {
+				if at(p, "serviceAccounts") != nil {
+					for i2, s := range elements(at(p, "serviceAccounts")) {
+						if !contains(s, "/") {
+							c.refuse("a service account in a cluster kind is \"namespace/name\"", "from", strconv.Itoa(i0), "serviceAccounts", strconv.Itoa(i2))
+						}
+					}
+				}
+			}
+		}
 	}
 }
 
@@ -324,46 +417,108 @@ func checkClusterEgressRule(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "ports") != nil && equal(length(at(o, "ports")), int64(0)) {
-		c.refuse("ports is empty: leave the field out for any, or write what you mean")
+	if at(o, "ports") != nil {
+		if equal(length(at(o, "ports")), int64(0)) {
+			c.refuse("ports is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if at(o, "http") != nil && equal(length(at(o, "http")), int64(0)) {
-		c.refuse("http is empty: leave the field out for any, or write what you mean")
+	if at(o, "http") != nil {
+		if equal(length(at(o, "http")), int64(0)) {
+			c.refuse("http is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
-		c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
+	if at(o, "ports") != nil {
+		if at(o, "http") == nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocol") == nil && at(p, "protocolNumber") == nil {
+						c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
-		c.refuse("http implies TCP: another protocol can't match")
+	if at(o, "ports") != nil {
+		if at(o, "http") != nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocol") != nil {
+						if differ(at(p, "protocol"), "TCP") {
+							c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+						}
+					}
+				}
+			}
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
-		c.refuse("http implies TCP: another protocol can't match")
+	if at(o, "ports") != nil {
+		if at(o, "http") != nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocolNumber") != nil {
+						c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
-	if at(o, "authentication") != nil && equal(at(o, "authentication"), "none") && at(o, "exception") == nil {
-		c.refuse("authentication none needs an exception from the register: exception: NAME")
+	if at(o, "authentication") != nil {
+		if equal(at(o, "authentication"), "none") {
+			if at(o, "exception") == nil {
+				c.refuse("authentication none needs an exception from the register: exception: NAME")
+			}
+		}
 	}
-	if differ(at(o, "action"), "allow") && at(o, "expires") != nil {
-		c.refuse("only an allow may expire")
+	if differ(at(o, "action"), "allow") {
+		if at(o, "expires") != nil {
+			c.refuse("only an allow may expire")
+		}
 	}
-	if differ(at(o, "action"), "allow") && at(o, "authentication") != nil {
-		c.refuse("authentication belongs to an allow")
+	if differ(at(o, "action"), "allow") {
+		if at(o, "authentication") != nil {
+			c.refuse("authentication belongs to an allow")
+		}
 	}
-	if at(o, "exception") != nil && at(o, "authentication") == nil {
-		c.refuse("exception goes with authentication none")
+	if at(o, "exception") != nil {
+		if at(o, "authentication") == nil {
+			c.refuse("exception goes with authentication none")
+		}
 	}
-	if at(o, "exception") != nil && at(o, "authentication") != nil && differ(at(o, "authentication"), "none") {
-		c.refuse("exception goes with authentication none")
+	if at(o, "exception") != nil {
+		if at(o, "authentication") != nil {
+			if differ(at(o, "authentication"), "none") {
+				c.refuse("exception goes with authentication none")
+			}
+		}
 	}
-	if at(o, "to") != nil && equal(length(at(o, "to")), int64(0)) {
-		c.refuse("to is empty: leave the field out for any, or write what you mean")
+	if at(o, "to") != nil {
+		if equal(length(at(o, "to")), int64(0)) {
+			c.refuse("to is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if c.clean("to") && at(o, "to") != nil && some(at(o, "to"), func(p any) bool { return at(p, "entity") != nil && equal(at(p, "entity"), "own-node") }) {
-		c.refuse("own-node is a peer of ingress only")
+	if at(o, "to") != nil {
+		if c.clean("to") {
+			for i0, p := range elements(at(o, "to")) {
+				if at(p, "entity") != nil {
+					if equal(at(p, "entity"), "own-node") {
+						c.refuse("own-node is a peer of ingress only", "to", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
-	if c.clean("to") && at(o, "to") != nil && some(at(o, "to"), func(p any) bool {
-		return at(p, "serviceAccounts") != nil && some(at(p, "serviceAccounts"), func(s any) bool { return !contains(s, "/") })
-	}) {
-		c.refuse("a service account in a cluster kind is \"namespace/name\"")
+	if at(o, "to") != nil {
+		if c.clean("to") {
+			for i0, p := range elements(at(o, "to")) {
+				if at(p, "serviceAccounts") != nil {
+					for i2, s := range elements(at(p, "serviceAccounts")) {
+						if !contains(s, "/") {
+							c.refuse("a service account in a cluster kind is \"namespace/name\"", "to", strconv.Itoa(i0), "serviceAccounts", strconv.Itoa(i2))
+						}
+					}
+				}
+			}
+		}
 	}
 }
 
@@ -387,8 +542,10 @@ func checkMeshConfig(c *checker, v any) {
 	if at(o, "metadata", "namespace") != nil {
 		c.refuse("a MeshConfig has no namespace")
 	}
-	if at(o, "metadata", "name") != nil && differ(at(o, "metadata", "name"), "default") {
-		c.refuse("a mesh has one MeshConfig, and its name is default")
+	if at(o, "metadata", "name") != nil {
+		if differ(at(o, "metadata", "name"), "default") {
+			c.refuse("a mesh has one MeshConfig, and its name is default")
+		}
 	}
 }
 
@@ -415,11 +572,15 @@ func checkMeshConfigSpec(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "enrolment") != nil && equal(length(at(o, "enrolment")), int64(0)) {
-		c.refuse("enrolment is empty: leave the field out for the default")
+	if at(o, "enrolment") != nil {
+		if equal(length(at(o, "enrolment")), int64(0)) {
+			c.refuse("enrolment is empty: leave the field out for the default")
+		}
 	}
-	if at(o, "jwtProviders") != nil && equal(length(at(o, "jwtProviders")), int64(0)) {
-		c.refuse("jwtProviders is empty: leave the field out")
+	if at(o, "jwtProviders") != nil {
+		if equal(length(at(o, "jwtProviders")), int64(0)) {
+			c.refuse("jwtProviders is empty: leave the field out")
+		}
 	}
 }
 
@@ -436,14 +597,20 @@ func checkRanges(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "pods") != nil && equal(length(at(o, "pods")), int64(0)) {
-		c.refuse("pods is empty: leave the field out")
+	if at(o, "pods") != nil {
+		if equal(length(at(o, "pods")), int64(0)) {
+			c.refuse("pods is empty: leave the field out")
+		}
 	}
-	if at(o, "nodes") != nil && equal(length(at(o, "nodes")), int64(0)) {
-		c.refuse("nodes is empty: leave the field out")
+	if at(o, "nodes") != nil {
+		if equal(length(at(o, "nodes")), int64(0)) {
+			c.refuse("nodes is empty: leave the field out")
+		}
 	}
-	if at(o, "services") != nil && equal(length(at(o, "services")), int64(0)) {
-		c.refuse("services is empty: leave the field out")
+	if at(o, "services") != nil {
+		if equal(length(at(o, "services")), int64(0)) {
+			c.refuse("services is empty: leave the field out")
+		}
 	}
 }
 
@@ -470,8 +637,10 @@ func checkWaypoints(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "selectors") != nil && equal(length(at(o, "selectors")), int64(0)) {
-		c.refuse("selectors is empty: leave the field out for any")
+	if at(o, "selectors") != nil {
+		if equal(length(at(o, "selectors")), int64(0)) {
+			c.refuse("selectors is empty: leave the field out for any")
+		}
 	}
 }
 
@@ -592,14 +761,26 @@ func checkMeshExceptionSpec(c *checker, v any) {
 	if equal(length(at(o, "covers")), int64(0)) {
 		c.refuse("covers is empty: name the policies that may use the exception")
 	}
-	if at(o, "owner") != nil && at(o, "expires") == nil && at(o, "platform") == nil {
-		c.refuse("an exception needs an end: expires")
+	if at(o, "owner") != nil {
+		if at(o, "expires") == nil {
+			if at(o, "platform") == nil {
+				c.refuse("an exception needs an end: expires")
+			}
+		}
 	}
-	if at(o, "expires") == nil && at(o, "platform") != nil && equal(at(o, "platform"), false) {
-		c.refuse("an exception needs an end: expires")
+	if at(o, "expires") == nil {
+		if at(o, "platform") != nil {
+			if equal(at(o, "platform"), false) {
+				c.refuse("an exception needs an end: expires")
+			}
+		}
 	}
-	if at(o, "expires") != nil && at(o, "platform") != nil && equal(at(o, "platform"), true) {
-		c.refuse("a platform exception has no end: leave expires out")
+	if at(o, "expires") != nil {
+		if at(o, "platform") != nil {
+			if equal(at(o, "platform"), true) {
+				c.refuse("a platform exception has no end: leave expires out")
+			}
+		}
 	}
 	if equal(at(o, "owner"), at(o, "approver")) {
 		c.refuse("owner and approver must differ")
@@ -623,8 +804,12 @@ func checkCoverage(c *checker, v any) {
 	if at(o, "kind") == nil && at(o, "namespace") == nil && at(o, "policy") == nil {
 		c.refuse("an entry of covers needs kind, namespace or policy")
 	}
-	if at(o, "kind") != nil && equal(at(o, "kind"), "ClusterMeshPolicy") && at(o, "namespace") != nil {
-		c.refuse("a ClusterMeshPolicy has no namespace")
+	if at(o, "kind") != nil {
+		if equal(at(o, "kind"), "ClusterMeshPolicy") {
+			if at(o, "namespace") != nil {
+				c.refuse("a ClusterMeshPolicy has no namespace")
+			}
+		}
 	}
 }
 
@@ -652,23 +837,35 @@ func checkHTTPMatch(c *checker, v any) {
 	if at(o, "methods") == nil && at(o, "path") == nil && at(o, "hosts") == nil && at(o, "headers") == nil && at(o, "query") == nil && at(o, "grpc") == nil && at(o, "claims") == nil {
 		c.refuse("a request matches nothing in particular: for any request write path: {prefix: \"/\"}")
 	}
-	if at(o, "methods") != nil && equal(length(at(o, "methods")), int64(0)) {
-		c.refuse("methods is empty: leave the field out for any")
+	if at(o, "methods") != nil {
+		if equal(length(at(o, "methods")), int64(0)) {
+			c.refuse("methods is empty: leave the field out for any")
+		}
 	}
-	if at(o, "hosts") != nil && equal(length(at(o, "hosts")), int64(0)) {
-		c.refuse("hosts is empty: leave the field out for any")
+	if at(o, "hosts") != nil {
+		if equal(length(at(o, "hosts")), int64(0)) {
+			c.refuse("hosts is empty: leave the field out for any")
+		}
 	}
-	if at(o, "headers") != nil && equal(length(at(o, "headers")), int64(0)) {
-		c.refuse("headers is empty: leave the field out")
+	if at(o, "headers") != nil {
+		if equal(length(at(o, "headers")), int64(0)) {
+			c.refuse("headers is empty: leave the field out")
+		}
 	}
-	if at(o, "query") != nil && equal(length(at(o, "query")), int64(0)) {
-		c.refuse("query is empty: leave the field out")
+	if at(o, "query") != nil {
+		if equal(length(at(o, "query")), int64(0)) {
+			c.refuse("query is empty: leave the field out")
+		}
 	}
-	if at(o, "claims") != nil && equal(length(at(o, "claims")), int64(0)) {
-		c.refuse("claims is empty: leave the field out")
+	if at(o, "claims") != nil {
+		if equal(length(at(o, "claims")), int64(0)) {
+			c.refuse("claims is empty: leave the field out")
+		}
 	}
-	if at(o, "grpc") != nil && (at(o, "path") != nil || at(o, "methods") != nil) {
-		c.refuse("grpc names the path and the method (POST) itself: leave path and methods out")
+	if at(o, "grpc") != nil {
+		if at(o, "path") != nil || at(o, "methods") != nil {
+			c.refuse("grpc names the path and the method (POST) itself: leave path and methods out")
+		}
 	}
 }
 
@@ -692,11 +889,15 @@ func checkPathMatch(c *checker, v any) {
 	if at(o, "exact") == nil && at(o, "prefix") == nil && at(o, "regex") == nil {
 		c.refuse("a path needs exact, prefix or regex")
 	}
-	if at(o, "exact") != nil && (at(o, "prefix") != nil || at(o, "regex") != nil) {
-		c.refuse("a path has one of exact, prefix and regex")
+	if at(o, "exact") != nil {
+		if at(o, "prefix") != nil || at(o, "regex") != nil {
+			c.refuse("a path has one of exact, prefix and regex")
+		}
 	}
-	if at(o, "prefix") != nil && at(o, "regex") != nil {
-		c.refuse("a path has one of exact, prefix and regex")
+	if at(o, "prefix") != nil {
+		if at(o, "regex") != nil {
+			c.refuse("a path has one of exact, prefix and regex")
+		}
 	}
 }
 
@@ -735,17 +936,25 @@ func checkKeyMatch(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "name") != nil && at(o, "exact") == nil && at(o, "prefix") == nil && at(o, "regex") == nil && at(o, "present") == nil {
-		c.refuse("a match needs exact, prefix, regex or present")
+	if at(o, "name") != nil {
+		if at(o, "exact") == nil && at(o, "prefix") == nil && at(o, "regex") == nil && at(o, "present") == nil {
+			c.refuse("a match needs exact, prefix, regex or present")
+		}
 	}
-	if at(o, "exact") != nil && (at(o, "prefix") != nil || at(o, "regex") != nil || at(o, "present") != nil) {
-		c.refuse("a match has one of exact, prefix, regex and present")
+	if at(o, "exact") != nil {
+		if at(o, "prefix") != nil || at(o, "regex") != nil || at(o, "present") != nil {
+			c.refuse("a match has one of exact, prefix, regex and present")
+		}
 	}
-	if at(o, "prefix") != nil && (at(o, "regex") != nil || at(o, "present") != nil) {
-		c.refuse("a match has one of exact, prefix, regex and present")
+	if at(o, "prefix") != nil {
+		if at(o, "regex") != nil || at(o, "present") != nil {
+			c.refuse("a match has one of exact, prefix, regex and present")
+		}
 	}
-	if at(o, "regex") != nil && at(o, "present") != nil {
-		c.refuse("a match has one of exact, prefix, regex and present")
+	if at(o, "regex") != nil {
+		if at(o, "present") != nil {
+			c.refuse("a match has one of exact, prefix, regex and present")
+		}
 	}
 }
 
@@ -767,17 +976,25 @@ func checkClaimMatch(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "name") != nil && at(o, "exact") == nil && at(o, "prefix") == nil && at(o, "regex") == nil && at(o, "present") == nil {
-		c.refuse("a match needs exact, prefix, regex or present")
+	if at(o, "name") != nil {
+		if at(o, "exact") == nil && at(o, "prefix") == nil && at(o, "regex") == nil && at(o, "present") == nil {
+			c.refuse("a match needs exact, prefix, regex or present")
+		}
 	}
-	if at(o, "exact") != nil && (at(o, "prefix") != nil || at(o, "regex") != nil || at(o, "present") != nil) {
-		c.refuse("a match has one of exact, prefix, regex and present")
+	if at(o, "exact") != nil {
+		if at(o, "prefix") != nil || at(o, "regex") != nil || at(o, "present") != nil {
+			c.refuse("a match has one of exact, prefix, regex and present")
+		}
 	}
-	if at(o, "prefix") != nil && (at(o, "regex") != nil || at(o, "present") != nil) {
-		c.refuse("a match has one of exact, prefix, regex and present")
+	if at(o, "prefix") != nil {
+		if at(o, "regex") != nil || at(o, "present") != nil {
+			c.refuse("a match has one of exact, prefix, regex and present")
+		}
 	}
-	if at(o, "regex") != nil && at(o, "present") != nil {
-		c.refuse("a match has one of exact, prefix, regex and present")
+	if at(o, "regex") != nil {
+		if at(o, "present") != nil {
+			c.refuse("a match has one of exact, prefix, regex and present")
+		}
 	}
 }
 
@@ -898,8 +1115,10 @@ func checkLabelSelector(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "matchExpressions") != nil && equal(length(at(o, "matchExpressions")), int64(0)) {
-		c.refuse("matchExpressions is empty: leave the field out")
+	if at(o, "matchExpressions") != nil {
+		if equal(length(at(o, "matchExpressions")), int64(0)) {
+			c.refuse("matchExpressions is empty: leave the field out")
+		}
 	}
 }
 
@@ -916,14 +1135,22 @@ func checkLabelRequirement(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "key") != nil && (equal(at(o, "operator"), "In") || equal(at(o, "operator"), "NotIn")) && at(o, "values") == nil {
-		c.refuse("In and NotIn need values")
+	if at(o, "key") != nil {
+		if equal(at(o, "operator"), "In") || equal(at(o, "operator"), "NotIn") {
+			if at(o, "values") == nil {
+				c.refuse("In and NotIn need values")
+			}
+		}
 	}
-	if (equal(at(o, "operator"), "Exists") || equal(at(o, "operator"), "DoesNotExist")) && at(o, "values") != nil {
-		c.refuse("Exists and DoesNotExist take no values")
+	if equal(at(o, "operator"), "Exists") || equal(at(o, "operator"), "DoesNotExist") {
+		if at(o, "values") != nil {
+			c.refuse("Exists and DoesNotExist take no values")
+		}
 	}
-	if at(o, "values") != nil && equal(length(at(o, "values")), int64(0)) {
-		c.refuse("values is empty: In and NotIn need at least one")
+	if at(o, "values") != nil {
+		if equal(length(at(o, "values")), int64(0)) {
+			c.refuse("values is empty: In and NotIn need at least one")
+		}
 	}
 }
 
@@ -984,20 +1211,30 @@ func checkPeer(c *checker, v any) {
 	if at(o, "pods") == nil && at(o, "namespaces") == nil && at(o, "serviceAccounts") == nil && at(o, "spiffe") == nil && at(o, "cidr") == nil && at(o, "dns") == nil && at(o, "entity") == nil {
 		c.refuse("a peer is empty: name pods, namespaces, serviceAccounts, spiffe, a cidr, a dns name or an entity")
 	}
-	if at(o, "cidr") != nil && (at(o, "pods") != nil || at(o, "namespaces") != nil || at(o, "serviceAccounts") != nil || at(o, "spiffe") != nil || at(o, "dns") != nil || at(o, "entity") != nil) {
-		c.refuse("a peer with a cidr has nothing else: write a second peer")
+	if at(o, "cidr") != nil {
+		if at(o, "pods") != nil || at(o, "namespaces") != nil || at(o, "serviceAccounts") != nil || at(o, "spiffe") != nil || at(o, "dns") != nil || at(o, "entity") != nil {
+			c.refuse("a peer with a cidr has nothing else: write a second peer")
+		}
 	}
-	if at(o, "dns") != nil && (at(o, "pods") != nil || at(o, "namespaces") != nil || at(o, "serviceAccounts") != nil || at(o, "spiffe") != nil || at(o, "entity") != nil) {
-		c.refuse("a peer with a dns name has nothing else: write a second peer")
+	if at(o, "dns") != nil {
+		if at(o, "pods") != nil || at(o, "namespaces") != nil || at(o, "serviceAccounts") != nil || at(o, "spiffe") != nil || at(o, "entity") != nil {
+			c.refuse("a peer with a dns name has nothing else: write a second peer")
+		}
 	}
-	if at(o, "entity") != nil && (at(o, "pods") != nil || at(o, "namespaces") != nil || at(o, "serviceAccounts") != nil || at(o, "spiffe") != nil) {
-		c.refuse("a peer with an entity has nothing else: write a second peer")
+	if at(o, "entity") != nil {
+		if at(o, "pods") != nil || at(o, "namespaces") != nil || at(o, "serviceAccounts") != nil || at(o, "spiffe") != nil {
+			c.refuse("a peer with an entity has nothing else: write a second peer")
+		}
 	}
-	if at(o, "serviceAccounts") != nil && equal(length(at(o, "serviceAccounts")), int64(0)) {
-		c.refuse("serviceAccounts is empty: leave the field out for any")
+	if at(o, "serviceAccounts") != nil {
+		if equal(length(at(o, "serviceAccounts")), int64(0)) {
+			c.refuse("serviceAccounts is empty: leave the field out for any")
+		}
 	}
-	if at(o, "spiffe") != nil && equal(length(at(o, "spiffe")), int64(0)) {
-		c.refuse("spiffe is empty: leave the field out for any")
+	if at(o, "spiffe") != nil {
+		if equal(length(at(o, "spiffe")), int64(0)) {
+			c.refuse("spiffe is empty: leave the field out for any")
+		}
 	}
 }
 
@@ -1014,8 +1251,10 @@ func checkCIDRPeer(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "except") != nil && equal(length(at(o, "except")), int64(0)) {
-		c.refuse("except is empty: leave the field out")
+	if at(o, "except") != nil {
+		if equal(length(at(o, "except")), int64(0)) {
+			c.refuse("except is empty: leave the field out")
+		}
 	}
 }
 
@@ -1043,32 +1282,56 @@ func checkPort(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "name") != nil && at(o, "port") != nil {
-		c.refuse("a port has port or name, not both")
+	if at(o, "name") != nil {
+		if at(o, "port") != nil {
+			c.refuse("a port has port or name, not both")
+		}
 	}
-	if at(o, "endPort") != nil && at(o, "port") == nil {
-		c.refuse("endPort needs port")
+	if at(o, "endPort") != nil {
+		if at(o, "port") == nil {
+			c.refuse("endPort needs port")
+		}
 	}
-	if at(o, "endPort") != nil && at(o, "port") != nil && less(at(o, "endPort"), at(o, "port")) {
-		c.refuse("endPort is below port")
+	if at(o, "endPort") != nil {
+		if at(o, "port") != nil {
+			if less(at(o, "endPort"), at(o, "port")) {
+				c.refuse("endPort is below port")
+			}
+		}
 	}
-	if at(o, "protocolNumber") != nil && at(o, "protocol") != nil {
-		c.refuse("a port has protocol or protocolNumber, not both")
+	if at(o, "protocolNumber") != nil {
+		if at(o, "protocol") != nil {
+			c.refuse("a port has protocol or protocolNumber, not both")
+		}
 	}
-	if at(o, "protocolNumber") != nil && (at(o, "port") != nil || at(o, "name") != nil || at(o, "icmp") != nil) {
-		c.refuse("protocolNumber has no ports")
+	if at(o, "protocolNumber") != nil {
+		if at(o, "port") != nil || at(o, "name") != nil || at(o, "icmp") != nil {
+			c.refuse("protocolNumber has no ports")
+		}
 	}
-	if at(o, "protocolNumber") != nil && (equal(at(o, "protocolNumber"), int64(1)) || equal(at(o, "protocolNumber"), int64(6)) || equal(at(o, "protocolNumber"), int64(17)) || equal(at(o, "protocolNumber"), int64(58)) || equal(at(o, "protocolNumber"), int64(132))) {
-		c.refuse("this protocol has a name: ICMP, TCP, UDP, ICMPv6 or SCTP")
+	if at(o, "protocolNumber") != nil {
+		if equal(at(o, "protocolNumber"), int64(1)) || equal(at(o, "protocolNumber"), int64(6)) || equal(at(o, "protocolNumber"), int64(17)) || equal(at(o, "protocolNumber"), int64(58)) || equal(at(o, "protocolNumber"), int64(132)) {
+			c.refuse("this protocol has a name: ICMP, TCP, UDP, ICMPv6 or SCTP")
+		}
 	}
-	if at(o, "icmp") != nil && at(o, "protocol") == nil {
-		c.refuse("icmp needs protocol ICMP or ICMPv6")
+	if at(o, "icmp") != nil {
+		if at(o, "protocol") == nil {
+			c.refuse("icmp needs protocol ICMP or ICMPv6")
+		}
 	}
-	if at(o, "icmp") != nil && at(o, "protocol") != nil && differ(at(o, "protocol"), "ICMP") && differ(at(o, "protocol"), "ICMPv6") {
-		c.refuse("icmp needs protocol ICMP or ICMPv6")
+	if at(o, "icmp") != nil {
+		if at(o, "protocol") != nil {
+			if differ(at(o, "protocol"), "ICMP") && differ(at(o, "protocol"), "ICMPv6") {
+				c.refuse("icmp needs protocol ICMP or ICMPv6")
+			}
+		}
 	}
-	if at(o, "protocol") != nil && (equal(at(o, "protocol"), "ICMP") || equal(at(o, "protocol"), "ICMPv6")) && (at(o, "port") != nil || at(o, "name") != nil) {
-		c.refuse("ICMP has no ports: use icmp")
+	if at(o, "protocol") != nil {
+		if equal(at(o, "protocol"), "ICMP") || equal(at(o, "protocol"), "ICMPv6") {
+			if at(o, "port") != nil || at(o, "name") != nil {
+				c.refuse("ICMP has no ports: use icmp")
+			}
+		}
 	}
 }
 
@@ -1129,20 +1392,32 @@ func checkMeshPolicySpec(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "ingress") != nil && equal(length(at(o, "ingress")), int64(0)) {
-		c.refuse("ingress is empty: leave the field out, or write isolate: [\"ingress\"] to close the subject")
+	if at(o, "ingress") != nil {
+		if equal(length(at(o, "ingress")), int64(0)) {
+			c.refuse("ingress is empty: leave the field out, or write isolate: [\"ingress\"] to close the subject")
+		}
 	}
-	if at(o, "egress") != nil && equal(length(at(o, "egress")), int64(0)) {
-		c.refuse("egress is empty: leave the field out, or write isolate: [\"egress\"] to close the subject")
+	if at(o, "egress") != nil {
+		if equal(length(at(o, "egress")), int64(0)) {
+			c.refuse("egress is empty: leave the field out, or write isolate: [\"egress\"] to close the subject")
+		}
 	}
-	if at(o, "isolate") != nil && equal(length(at(o, "isolate")), int64(0)) {
-		c.refuse("isolate is empty: leave the field out, or name ingress or egress")
+	if at(o, "isolate") != nil {
+		if equal(length(at(o, "isolate")), int64(0)) {
+			c.refuse("isolate is empty: leave the field out, or name ingress or egress")
+		}
 	}
-	if at(o, "isolate") != nil && equal(length(at(o, "isolate")), int64(2)) && equal(element(at(o, "isolate"), int64(0)), element(at(o, "isolate"), int64(1))) {
-		c.refuse("isolate names a direction twice")
+	if at(o, "isolate") != nil {
+		if equal(length(at(o, "isolate")), int64(2)) {
+			if equal(element(at(o, "isolate"), int64(0)), element(at(o, "isolate"), int64(1))) {
+				c.refuse("isolate names a direction twice")
+			}
+		}
 	}
-	if at(o, "subject") != nil && at(o, "ingress") == nil && at(o, "egress") == nil && at(o, "isolate") == nil {
-		c.refuse("a policy needs ingress, egress or isolate")
+	if at(o, "subject") != nil {
+		if at(o, "ingress") == nil && at(o, "egress") == nil && at(o, "isolate") == nil {
+			c.refuse("a policy needs ingress, egress or isolate")
+		}
 	}
 }
 
@@ -1159,11 +1434,15 @@ func checkSubject(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "matchExpressions") != nil && equal(length(at(o, "matchExpressions")), int64(0)) {
-		c.refuse("matchExpressions is empty: leave the field out")
+	if at(o, "matchExpressions") != nil {
+		if equal(length(at(o, "matchExpressions")), int64(0)) {
+			c.refuse("matchExpressions is empty: leave the field out")
+		}
 	}
-	if at(o, "serviceAccounts") != nil && equal(length(at(o, "serviceAccounts")), int64(0)) {
-		c.refuse("serviceAccounts is empty: leave the field out for any")
+	if at(o, "serviceAccounts") != nil {
+		if equal(length(at(o, "serviceAccounts")), int64(0)) {
+			c.refuse("serviceAccounts is empty: leave the field out for any")
+		}
 	}
 }
 
@@ -1198,35 +1477,79 @@ func checkRuleCommon(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "ports") != nil && equal(length(at(o, "ports")), int64(0)) {
-		c.refuse("ports is empty: leave the field out for any, or write what you mean")
+	if at(o, "ports") != nil {
+		if equal(length(at(o, "ports")), int64(0)) {
+			c.refuse("ports is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if at(o, "http") != nil && equal(length(at(o, "http")), int64(0)) {
-		c.refuse("http is empty: leave the field out for any, or write what you mean")
+	if at(o, "http") != nil {
+		if equal(length(at(o, "http")), int64(0)) {
+			c.refuse("http is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
-		c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
+	if at(o, "ports") != nil {
+		if at(o, "http") == nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocol") == nil && at(p, "protocolNumber") == nil {
+						c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
-		c.refuse("http implies TCP: another protocol can't match")
+	if at(o, "ports") != nil {
+		if at(o, "http") != nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocol") != nil {
+						if differ(at(p, "protocol"), "TCP") {
+							c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+						}
+					}
+				}
+			}
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
-		c.refuse("http implies TCP: another protocol can't match")
+	if at(o, "ports") != nil {
+		if at(o, "http") != nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocolNumber") != nil {
+						c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
-	if at(o, "authentication") != nil && equal(at(o, "authentication"), "none") && at(o, "exception") == nil {
-		c.refuse("authentication none needs an exception from the register: exception: NAME")
+	if at(o, "authentication") != nil {
+		if equal(at(o, "authentication"), "none") {
+			if at(o, "exception") == nil {
+				c.refuse("authentication none needs an exception from the register: exception: NAME")
+			}
+		}
 	}
-	if differ(at(o, "action"), "allow") && at(o, "expires") != nil {
-		c.refuse("only an allow may expire")
+	if differ(at(o, "action"), "allow") {
+		if at(o, "expires") != nil {
+			c.refuse("only an allow may expire")
+		}
 	}
-	if differ(at(o, "action"), "allow") && at(o, "authentication") != nil {
-		c.refuse("authentication belongs to an allow")
+	if differ(at(o, "action"), "allow") {
+		if at(o, "authentication") != nil {
+			c.refuse("authentication belongs to an allow")
+		}
 	}
-	if at(o, "exception") != nil && at(o, "authentication") == nil {
-		c.refuse("exception goes with authentication none")
+	if at(o, "exception") != nil {
+		if at(o, "authentication") == nil {
+			c.refuse("exception goes with authentication none")
+		}
 	}
-	if at(o, "exception") != nil && at(o, "authentication") != nil && differ(at(o, "authentication"), "none") {
-		c.refuse("exception goes with authentication none")
+	if at(o, "exception") != nil {
+		if at(o, "authentication") != nil {
+			if differ(at(o, "authentication"), "none") {
+				c.refuse("exception goes with authentication none")
+			}
+		}
 	}
 }
 
@@ -1250,41 +1573,93 @@ func checkIngressRule(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "ports") != nil && equal(length(at(o, "ports")), int64(0)) {
-		c.refuse("ports is empty: leave the field out for any, or write what you mean")
+	if at(o, "ports") != nil {
+		if equal(length(at(o, "ports")), int64(0)) {
+			c.refuse("ports is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if at(o, "http") != nil && equal(length(at(o, "http")), int64(0)) {
-		c.refuse("http is empty: leave the field out for any, or write what you mean")
+	if at(o, "http") != nil {
+		if equal(length(at(o, "http")), int64(0)) {
+			c.refuse("http is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
-		c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
+	if at(o, "ports") != nil {
+		if at(o, "http") == nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocol") == nil && at(p, "protocolNumber") == nil {
+						c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
-		c.refuse("http implies TCP: another protocol can't match")
+	if at(o, "ports") != nil {
+		if at(o, "http") != nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocol") != nil {
+						if differ(at(p, "protocol"), "TCP") {
+							c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+						}
+					}
+				}
+			}
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
-		c.refuse("http implies TCP: another protocol can't match")
+	if at(o, "ports") != nil {
+		if at(o, "http") != nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocolNumber") != nil {
+						c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
-	if at(o, "authentication") != nil && equal(at(o, "authentication"), "none") && at(o, "exception") == nil {
-		c.refuse("authentication none needs an exception from the register: exception: NAME")
+	if at(o, "authentication") != nil {
+		if equal(at(o, "authentication"), "none") {
+			if at(o, "exception") == nil {
+				c.refuse("authentication none needs an exception from the register: exception: NAME")
+			}
+		}
 	}
-	if differ(at(o, "action"), "allow") && at(o, "expires") != nil {
-		c.refuse("only an allow may expire")
+	if differ(at(o, "action"), "allow") {
+		if at(o, "expires") != nil {
+			c.refuse("only an allow may expire")
+		}
 	}
-	if differ(at(o, "action"), "allow") && at(o, "authentication") != nil {
-		c.refuse("authentication belongs to an allow")
+	if differ(at(o, "action"), "allow") {
+		if at(o, "authentication") != nil {
+			c.refuse("authentication belongs to an allow")
+		}
 	}
-	if at(o, "exception") != nil && at(o, "authentication") == nil {
-		c.refuse("exception goes with authentication none")
+	if at(o, "exception") != nil {
+		if at(o, "authentication") == nil {
+			c.refuse("exception goes with authentication none")
+		}
 	}
-	if at(o, "exception") != nil && at(o, "authentication") != nil && differ(at(o, "authentication"), "none") {
-		c.refuse("exception goes with authentication none")
+	if at(o, "exception") != nil {
+		if at(o, "authentication") != nil {
+			if differ(at(o, "authentication"), "none") {
+				c.refuse("exception goes with authentication none")
+			}
+		}
 	}
-	if at(o, "from") != nil && equal(length(at(o, "from")), int64(0)) {
-		c.refuse("from is empty: leave the field out for any, or write what you mean")
+	if at(o, "from") != nil {
+		if equal(length(at(o, "from")), int64(0)) {
+			c.refuse("from is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if c.clean("from") && at(o, "from") != nil && some(at(o, "from"), func(p any) bool { return at(p, "dns") != nil }) {
-		c.refuse("a dns name is a peer of egress only")
+	if at(o, "from") != nil {
+		if c.clean("from") {
+			for i0, p := range elements(at(o, "from")) {
+				if at(p, "dns") != nil {
+					c.refuse("a dns name is a peer of egress only", "from", strconv.Itoa(i0))
+				}
+			}
+		}
 	}
 	if equal(at(o, "action"), "pass") {
 		c.refuse("pass is an action of a ClusterMeshPolicy of the admin tier only")
@@ -1311,41 +1686,95 @@ func checkEgressRule(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "ports") != nil && equal(length(at(o, "ports")), int64(0)) {
-		c.refuse("ports is empty: leave the field out for any, or write what you mean")
+	if at(o, "ports") != nil {
+		if equal(length(at(o, "ports")), int64(0)) {
+			c.refuse("ports is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if at(o, "http") != nil && equal(length(at(o, "http")), int64(0)) {
-		c.refuse("http is empty: leave the field out for any, or write what you mean")
+	if at(o, "http") != nil {
+		if equal(length(at(o, "http")), int64(0)) {
+			c.refuse("http is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") == nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") == nil && at(p, "protocolNumber") == nil }) {
-		c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
+	if at(o, "ports") != nil {
+		if at(o, "http") == nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocol") == nil && at(p, "protocolNumber") == nil {
+						c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocol") != nil && differ(at(p, "protocol"), "TCP") }) {
-		c.refuse("http implies TCP: another protocol can't match")
+	if at(o, "ports") != nil {
+		if at(o, "http") != nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocol") != nil {
+						if differ(at(p, "protocol"), "TCP") {
+							c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+						}
+					}
+				}
+			}
+		}
 	}
-	if c.clean("ports") && at(o, "ports") != nil && at(o, "http") != nil && some(at(o, "ports"), func(p any) bool { return at(p, "protocolNumber") != nil }) {
-		c.refuse("http implies TCP: another protocol can't match")
+	if at(o, "ports") != nil {
+		if at(o, "http") != nil {
+			if c.clean("ports") {
+				for i0, p := range elements(at(o, "ports")) {
+					if at(p, "protocolNumber") != nil {
+						c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
-	if at(o, "authentication") != nil && equal(at(o, "authentication"), "none") && at(o, "exception") == nil {
-		c.refuse("authentication none needs an exception from the register: exception: NAME")
+	if at(o, "authentication") != nil {
+		if equal(at(o, "authentication"), "none") {
+			if at(o, "exception") == nil {
+				c.refuse("authentication none needs an exception from the register: exception: NAME")
+			}
+		}
 	}
-	if differ(at(o, "action"), "allow") && at(o, "expires") != nil {
-		c.refuse("only an allow may expire")
+	if differ(at(o, "action"), "allow") {
+		if at(o, "expires") != nil {
+			c.refuse("only an allow may expire")
+		}
 	}
-	if differ(at(o, "action"), "allow") && at(o, "authentication") != nil {
-		c.refuse("authentication belongs to an allow")
+	if differ(at(o, "action"), "allow") {
+		if at(o, "authentication") != nil {
+			c.refuse("authentication belongs to an allow")
+		}
 	}
-	if at(o, "exception") != nil && at(o, "authentication") == nil {
-		c.refuse("exception goes with authentication none")
+	if at(o, "exception") != nil {
+		if at(o, "authentication") == nil {
+			c.refuse("exception goes with authentication none")
+		}
 	}
-	if at(o, "exception") != nil && at(o, "authentication") != nil && differ(at(o, "authentication"), "none") {
-		c.refuse("exception goes with authentication none")
+	if at(o, "exception") != nil {
+		if at(o, "authentication") != nil {
+			if differ(at(o, "authentication"), "none") {
+				c.refuse("exception goes with authentication none")
+			}
+		}
 	}
-	if at(o, "to") != nil && equal(length(at(o, "to")), int64(0)) {
-		c.refuse("to is empty: leave the field out for any, or write what you mean")
+	if at(o, "to") != nil {
+		if equal(length(at(o, "to")), int64(0)) {
+			c.refuse("to is empty: leave the field out for any, or write what you mean")
+		}
 	}
-	if c.clean("to") && at(o, "to") != nil && some(at(o, "to"), func(p any) bool { return at(p, "entity") != nil && equal(at(p, "entity"), "own-node") }) {
-		c.refuse("own-node is a peer of ingress only")
+	if at(o, "to") != nil {
+		if c.clean("to") {
+			for i0, p := range elements(at(o, "to")) {
+				if at(p, "entity") != nil {
+					if equal(at(p, "entity"), "own-node") {
+						c.refuse("own-node is a peer of ingress only", "to", strconv.Itoa(i0))
+					}
+				}
+			}
+		}
 	}
 	if equal(at(o, "action"), "pass") {
 		c.refuse("pass is an action of a ClusterMeshPolicy of the admin tier only")
@@ -1385,8 +1814,10 @@ func checkMeshRouteSpec(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "hosts") != nil && equal(length(at(o, "hosts")), int64(0)) {
-		c.refuse("hosts is empty: leave the field out for any")
+	if at(o, "hosts") != nil {
+		if equal(length(at(o, "hosts")), int64(0)) {
+			c.refuse("hosts is empty: leave the field out for any")
+		}
 	}
 	if equal(length(at(o, "rules")), int64(0)) {
 		c.refuse("rules is empty: a route needs one")
@@ -1416,35 +1847,107 @@ func checkRouteRule(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "matches") != nil && equal(length(at(o, "matches")), int64(0)) {
-		c.refuse("matches is empty: leave the field out for any")
+	if at(o, "matches") != nil {
+		if equal(length(at(o, "matches")), int64(0)) {
+			c.refuse("matches is empty: leave the field out for any")
+		}
 	}
-	if at(o, "backends") != nil && equal(length(at(o, "backends")), int64(0)) {
-		c.refuse("backends is empty: leave the field out for the route's service")
+	if at(o, "backends") != nil {
+		if equal(length(at(o, "backends")), int64(0)) {
+			c.refuse("backends is empty: leave the field out for the route's service")
+		}
 	}
-	if at(o, "mirrors") != nil && equal(length(at(o, "mirrors")), int64(0)) {
-		c.refuse("mirrors is empty: leave the field out")
+	if at(o, "mirrors") != nil {
+		if equal(length(at(o, "mirrors")), int64(0)) {
+			c.refuse("mirrors is empty: leave the field out")
+		}
 	}
-	if at(o, "redirect") != nil && (at(o, "backends") != nil || at(o, "rewrite") != nil || at(o, "retries") != nil || at(o, "timeouts") != nil || at(o, "mirrors") != nil) {
-		c.refuse("a redirect has no backends, rewrite, retries, timeouts or mirrors")
+	if at(o, "redirect") != nil {
+		if at(o, "backends") != nil || at(o, "rewrite") != nil || at(o, "retries") != nil || at(o, "timeouts") != nil || at(o, "mirrors") != nil {
+			c.refuse("a redirect has no backends, rewrite, retries, timeouts or mirrors")
+		}
 	}
-	if at(o, "rewrite") != nil && at(o, "rewrite", "path") != nil && at(o, "rewrite", "path", "prefix") != nil && at(o, "matches") == nil {
-		c.refuse("a prefix can be rewritten only where every match has path: {prefix: ...}")
+	if at(o, "rewrite") != nil {
+		if at(o, "rewrite", "path") != nil {
+			if at(o, "rewrite", "path", "prefix") != nil {
+				if at(o, "matches") == nil {
+					c.refuse("a prefix can be rewritten only where every match has path: {prefix: ...}")
+				}
+			}
+		}
 	}
-	if c.clean("matches") && at(o, "rewrite") != nil && at(o, "rewrite", "path") != nil && at(o, "rewrite", "path", "prefix") != nil && at(o, "matches") != nil && some(at(o, "matches"), func(m any) bool { return at(m, "path") == nil }) {
-		c.refuse("a prefix can be rewritten only where every match has path: {prefix: ...}")
+	if at(o, "rewrite") != nil {
+		if at(o, "rewrite", "path") != nil {
+			if at(o, "rewrite", "path", "prefix") != nil {
+				if at(o, "matches") != nil {
+					if c.clean("matches") {
+						for i0, m := range elements(at(o, "matches")) {
+							if at(m, "path") == nil {
+								c.refuse("a prefix can be rewritten only where every match has path: {prefix: ...}", "matches", strconv.Itoa(i0))
+							}
+						}
+					}
+				}
+			}
+		}
 	}
-	if c.clean("matches") && at(o, "rewrite") != nil && at(o, "rewrite", "path") != nil && at(o, "rewrite", "path", "prefix") != nil && at(o, "matches") != nil && some(at(o, "matches"), func(m any) bool { return at(m, "path") != nil && at(m, "path", "prefix") == nil }) {
-		c.refuse("a prefix can be rewritten only where every match has path: {prefix: ...}")
+	if at(o, "rewrite") != nil {
+		if at(o, "rewrite", "path") != nil {
+			if at(o, "rewrite", "path", "prefix") != nil {
+				if at(o, "matches") != nil {
+					if c.clean("matches") {
+						for i0, m := range elements(at(o, "matches")) {
+							if at(m, "path") != nil {
+								if at(m, "path", "prefix") == nil {
+									c.refuse("a prefix can be rewritten only where every match has path: {prefix: ...}", "matches", strconv.Itoa(i0))
+								}
+							}
+						}
+					}
+				}
+			}
+		}
 	}
-	if at(o, "redirect") != nil && at(o, "redirect", "path") != nil && at(o, "redirect", "path", "prefix") != nil && at(o, "matches") == nil {
-		c.refuse("a prefix can be replaced only where every match has path: {prefix: ...}")
+	if at(o, "redirect") != nil {
+		if at(o, "redirect", "path") != nil {
+			if at(o, "redirect", "path", "prefix") != nil {
+				if at(o, "matches") == nil {
+					c.refuse("a prefix can be replaced only where every match has path: {prefix: ...}")
+				}
+			}
+		}
 	}
-	if c.clean("matches") && at(o, "redirect") != nil && at(o, "redirect", "path") != nil && at(o, "redirect", "path", "prefix") != nil && at(o, "matches") != nil && some(at(o, "matches"), func(m any) bool { return at(m, "path") == nil }) {
-		c.refuse("a prefix can be replaced only where every match has path: {prefix: ...}")
+	if at(o, "redirect") != nil {
+		if at(o, "redirect", "path") != nil {
+			if at(o, "redirect", "path", "prefix") != nil {
+				if at(o, "matches") != nil {
+					if c.clean("matches") {
+						for i0, m := range elements(at(o, "matches")) {
+							if at(m, "path") == nil {
+								c.refuse("a prefix can be replaced only where every match has path: {prefix: ...}", "matches", strconv.Itoa(i0))
+							}
+						}
+					}
+				}
+			}
+		}
 	}
-	if c.clean("matches") && at(o, "redirect") != nil && at(o, "redirect", "path") != nil && at(o, "redirect", "path", "prefix") != nil && at(o, "matches") != nil && some(at(o, "matches"), func(m any) bool { return at(m, "path") != nil && at(m, "path", "prefix") == nil }) {
-		c.refuse("a prefix can be replaced only where every match has path: {prefix: ...}")
+	if at(o, "redirect") != nil {
+		if at(o, "redirect", "path") != nil {
+			if at(o, "redirect", "path", "prefix") != nil {
+				if at(o, "matches") != nil {
+					if c.clean("matches") {
+						for i0, m := range elements(at(o, "matches")) {
+							if at(m, "path") != nil {
+								if at(m, "path", "prefix") == nil {
+									c.refuse("a prefix can be replaced only where every match has path: {prefix: ...}", "matches", strconv.Itoa(i0))
+								}
+							}
+						}
+					}
+				}
+			}
+		}
 	}
 }
 
@@ -1466,14 +1969,20 @@ func checkRouteMatch(c *checker, v any) {
 	if at(o, "method") == nil && at(o, "path") == nil && at(o, "headers") == nil && at(o, "query") == nil && at(o, "grpc") == nil {
 		c.refuse("a match matches nothing in particular: for any request leave matches out")
 	}
-	if at(o, "headers") != nil && equal(length(at(o, "headers")), int64(0)) {
-		c.refuse("headers is empty: leave the field out")
+	if at(o, "headers") != nil {
+		if equal(length(at(o, "headers")), int64(0)) {
+			c.refuse("headers is empty: leave the field out")
+		}
 	}
-	if at(o, "query") != nil && equal(length(at(o, "query")), int64(0)) {
-		c.refuse("query is empty: leave the field out")
+	if at(o, "query") != nil {
+		if equal(length(at(o, "query")), int64(0)) {
+			c.refuse("query is empty: leave the field out")
+		}
 	}
-	if at(o, "grpc") != nil && (at(o, "path") != nil || at(o, "method") != nil) {
-		c.refuse("grpc names the path and the method (POST) itself: leave path and method out")
+	if at(o, "grpc") != nil {
+		if at(o, "path") != nil || at(o, "method") != nil {
+			c.refuse("grpc names the path and the method (POST) itself: leave path and method out")
+		}
 	}
 }
 
@@ -1505,8 +2014,10 @@ func checkPathChange(c *checker, v any) {
 	if at(o, "full") == nil && at(o, "prefix") == nil {
 		c.refuse("a path change needs full or prefix")
 	}
-	if at(o, "full") != nil && at(o, "prefix") != nil {
-		c.refuse("a path change has full or prefix, not both")
+	if at(o, "full") != nil {
+		if at(o, "prefix") != nil {
+			c.refuse("a path change has full or prefix, not both")
+		}
 	}
 }
 
@@ -1573,14 +2084,20 @@ func checkHeaderChanges(c *checker, v any) {
 	if at(o, "set") == nil && at(o, "add") == nil && at(o, "remove") == nil {
 		c.refuse("header changes need set, add or remove")
 	}
-	if at(o, "set") != nil && equal(length(at(o, "set")), int64(0)) {
-		c.refuse("set is empty: leave the field out")
+	if at(o, "set") != nil {
+		if equal(length(at(o, "set")), int64(0)) {
+			c.refuse("set is empty: leave the field out")
+		}
 	}
-	if at(o, "add") != nil && equal(length(at(o, "add")), int64(0)) {
-		c.refuse("add is empty: leave the field out")
+	if at(o, "add") != nil {
+		if equal(length(at(o, "add")), int64(0)) {
+			c.refuse("add is empty: leave the field out")
+		}
 	}
-	if at(o, "remove") != nil && equal(length(at(o, "remove")), int64(0)) {
-		c.refuse("remove is empty: leave the field out")
+	if at(o, "remove") != nil {
+		if equal(length(at(o, "remove")), int64(0)) {
+			c.refuse("remove is empty: leave the field out")
+		}
 	}
 }
 
@@ -1609,8 +2126,14 @@ func checkTimeouts(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "request") != nil && at(o, "backendRequest") != nil && less(duration("0s"), duration(at(o, "request"))) && less(duration(at(o, "request")), duration(at(o, "backendRequest"))) {
-		c.refuse("backendRequest is above request")
+	if at(o, "request") != nil {
+		if at(o, "backendRequest") != nil {
+			if less(duration("0s"), duration(at(o, "request"))) {
+				if less(duration(at(o, "request")), duration(at(o, "backendRequest"))) {
+					c.refuse("backendRequest is above request")
+				}
+			}
+		}
 	}
 }
 
@@ -1629,11 +2152,15 @@ func checkRetries(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "codes") != nil && equal(length(at(o, "codes")), int64(0)) {
-		c.refuse("codes is empty: leave the field out")
+	if at(o, "codes") != nil {
+		if equal(length(at(o, "codes")), int64(0)) {
+			c.refuse("codes is empty: leave the field out")
+		}
 	}
-	if at(o, "on") != nil && equal(length(at(o, "on")), int64(0)) {
-		c.refuse("on is empty: leave the field out")
+	if at(o, "on") != nil {
+		if equal(length(at(o, "on")), int64(0)) {
+			c.refuse("on is empty: leave the field out")
+		}
 	}
 }
 
@@ -1720,8 +2247,10 @@ func checkFault(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "expires") != nil && at(o, "delay") == nil && at(o, "abort") == nil {
-		c.refuse("a fault needs delay or abort")
+	if at(o, "expires") != nil {
+		if at(o, "delay") == nil && at(o, "abort") == nil {
+			c.refuse("a fault needs delay or abort")
+		}
 	}
 }
 
@@ -1749,11 +2278,15 @@ func checkFaultAbort(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "percent") != nil && at(o, "status") == nil && at(o, "grpcStatus") == nil {
-		c.refuse("an abort needs status or grpcStatus")
+	if at(o, "percent") != nil {
+		if at(o, "status") == nil && at(o, "grpcStatus") == nil {
+			c.refuse("an abort needs status or grpcStatus")
+		}
 	}
-	if at(o, "status") != nil && at(o, "grpcStatus") != nil {
-		c.refuse("an abort has status or grpcStatus, not both")
+	if at(o, "status") != nil {
+		if at(o, "grpcStatus") != nil {
+			c.refuse("an abort has status or grpcStatus, not both")
+		}
 	}
 }
 
@@ -1778,38 +2311,70 @@ func checkTest(c *checker, v any) {
 	if c.spoilt() {
 		return
 	}
-	if at(o, "name") != nil && at(o, "port") != nil {
-		c.refuse("a test has port or name, not both")
+	if at(o, "name") != nil {
+		if at(o, "port") != nil {
+			c.refuse("a test has port or name, not both")
+		}
 	}
-	if at(o, "from") != nil && at(o, "protocol") == nil && at(o, "protocolNumber") == nil && at(o, "http") == nil {
-		c.refuse("a test needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
+	if at(o, "from") != nil {
+		if at(o, "protocol") == nil && at(o, "protocolNumber") == nil && at(o, "http") == nil {
+			c.refuse("a test needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
+		}
 	}
-	if at(o, "protocolNumber") != nil && (at(o, "protocol") != nil || at(o, "port") != nil || at(o, "name") != nil || at(o, "icmp") != nil || at(o, "http") != nil) {
-		c.refuse("protocolNumber goes with from, to and expect only")
+	if at(o, "protocolNumber") != nil {
+		if at(o, "protocol") != nil || at(o, "port") != nil || at(o, "name") != nil || at(o, "icmp") != nil || at(o, "http") != nil {
+			c.refuse("protocolNumber goes with from, to and expect only")
+		}
 	}
-	if at(o, "icmp") != nil && at(o, "protocol") != nil && differ(at(o, "protocol"), "ICMP") && differ(at(o, "protocol"), "ICMPv6") {
-		c.refuse("icmp needs protocol ICMP or ICMPv6")
+	if at(o, "icmp") != nil {
+		if at(o, "protocol") != nil {
+			if differ(at(o, "protocol"), "ICMP") && differ(at(o, "protocol"), "ICMPv6") {
+				c.refuse("icmp needs protocol ICMP or ICMPv6")
+			}
+		}
 	}
-	if at(o, "protocol") != nil && (equal(at(o, "protocol"), "ICMP") || equal(at(o, "protocol"), "ICMPv6")) && at(o, "icmp") == nil {
-		c.refuse("a test of ICMP needs icmp: {type: ...}")
+	if at(o, "protocol") != nil {
+		if equal(at(o, "protocol"), "ICMP") || equal(at(o, "protocol"), "ICMPv6") {
+			if at(o, "icmp") == nil {
+				c.refuse("a test of ICMP needs icmp: {type: ...}")
+			}
+		}
 	}
-	if at(o, "protocol") != nil && (equal(at(o, "protocol"), "ICMP") || equal(at(o, "protocol"), "ICMPv6")) && (at(o, "port") != nil || at(o, "name") != nil) {
-		c.refuse("ICMP has no ports: use icmp")
+	if at(o, "protocol") != nil {
+		if equal(at(o, "protocol"), "ICMP") || equal(at(o, "protocol"), "ICMPv6") {
+			if at(o, "port") != nil || at(o, "name") != nil {
+				c.refuse("ICMP has no ports: use icmp")
+			}
+		}
 	}
-	if at(o, "protocol") != nil && (equal(at(o, "protocol"), "TCP") || equal(at(o, "protocol"), "UDP") || equal(at(o, "protocol"), "SCTP")) && at(o, "port") == nil && at(o, "name") == nil {
-		c.refuse("a test needs port or name")
+	if at(o, "protocol") != nil {
+		if equal(at(o, "protocol"), "TCP") || equal(at(o, "protocol"), "UDP") || equal(at(o, "protocol"), "SCTP") {
+			if at(o, "port") == nil && at(o, "name") == nil {
+				c.refuse("a test needs port or name")
+			}
+		}
 	}
-	if at(o, "http") != nil && at(o, "port") == nil && at(o, "name") == nil {
-		c.refuse("a test needs port or name")
+	if at(o, "http") != nil {
+		if at(o, "port") == nil && at(o, "name") == nil {
+			c.refuse("a test needs port or name")
+		}
 	}
-	if at(o, "http") != nil && at(o, "protocol") != nil && differ(at(o, "protocol"), "TCP") {
-		c.refuse("http implies TCP")
+	if at(o, "http") != nil {
+		if at(o, "protocol") != nil {
+			if differ(at(o, "protocol"), "TCP") {
+				c.refuse("http implies TCP")
+			}
+		}
 	}
-	if at(o, "authentication") != nil && equal(at(o, "expect"), "deny") {
-		c.refuse("a denied flow has no authentication")
+	if at(o, "authentication") != nil {
+		if equal(at(o, "expect"), "deny") {
+			c.refuse("a denied flow has no authentication")
+		}
 	}
-	if at(o, "exception") != nil && equal(at(o, "expect"), "deny") {
-		c.refuse("a denied flow needs no exception")
+	if at(o, "exception") != nil {
+		if equal(at(o, "expect"), "deny") {
+			c.refuse("a denied flow needs no exception")
+		}
 	}
 }
 

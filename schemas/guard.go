@@ -1,7 +1,6 @@
 package schemas
 
 import (
-	"slices"
 	"strings"
 	"time"
 )
@@ -21,10 +20,10 @@ func at(v any, path ...string) any {
 	return v
 }
 
-// some reports whether f holds for an element of a list.
-func some(v any, f func(any) bool) bool {
+// elements returns a list's elements, none for anything else.
+func elements(v any) []any {
 	l, _ := v.([]any)
-	return slices.ContainsFunc(l, f)
+	return l
 }
 
 // element returns an element of a list, nil if there is none.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"go/format"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -30,7 +31,7 @@ func checks(l *language.Language) ([]byte, error) {
 		w.WriteString("}\n")
 	}
 	var b bytes.Buffer
-	b.WriteString(generated + "package schemas\n\nimport \"regexp\"\n\n// The patterns of the language; they never change.\nvar (\n")
+	b.WriteString(generated + "package schemas\n\nimport (\n\"regexp\"\n\"strconv\"\n)\n\n// The patterns of the language; they never change.\nvar (\n")
 	for _, p := range w.order {
 		fmt.Fprintf(&b, "%s = regexp.MustCompile(%s)\n", w.patterns[p], quote(p))
 	}
@@ -81,7 +82,7 @@ func (w *checkWriter) structure(s *language.Struct) {
 	}
 	w.WriteString("if c.spoilt() {\nreturn\n}\n")
 	for _, g := range guards {
-		fmt.Fprintf(w, "if %s%s {\nc.refuse(%q)\n}\n", clean(g.Clauses), goGuard(g.Clauses), g.Message)
+		w.WriteString(goGuard(g.Clauses, g.Message, nil))
 	}
 }
 
@@ -143,33 +144,33 @@ func (w *checkWriter) text(t *language.Type, v string) string {
 	return b.String()
 }
 
-// clean returns the condition that the list in which a guard searches has no problems of its own.
-func clean(clauses []language.Clause) string {
-	for _, c := range clauses {
-		if c.Var != "" {
-			return fmt.Sprintf("c.clean(%q) && ", c.Cond.Path[0])
-		}
-	}
-	return ""
-}
-
-// goGuard returns the condition under which a guard refuses.
-func goGuard(clauses []language.Clause) string {
+// goGuard returns the statement that reports what a guard finds: below are the steps to the element at hand as Go
+// expressions, by loop variable.
+func goGuard(clauses []language.Clause, message string, below map[string]string) string {
 	if len(clauses) == 0 {
-		return "true"
+		return "c.refuse(" + strconv.Quote(message) + below[""] + ")\n"
 	}
 	c := clauses[0]
-	if c.Var != "" {
-		return fmt.Sprintf("some(%s, func(%s any) bool { return %s })", goExpr(c.Cond), c.Var, goGuard(clauses[1:]))
+	if c.Var == "" {
+		return "if " + goExpr(c.Cond) + " {\n" + goGuard(clauses[1:], message, below) + "}\n"
 	}
-	cond := goExpr(c.Cond)
-	if c.Cond.Op == "||" {
-		cond = "(" + cond + ")"
+	steps := below[c.Cond.Var]
+	for _, name := range c.Cond.Path {
+		steps += ", " + strconv.Quote(name)
 	}
-	if len(clauses) == 1 {
-		return cond
+	index := "i" + strconv.Itoa(len(below))
+	inner := maps.Clone(below)
+	if inner == nil {
+		inner = map[string]string{}
 	}
-	return cond + " && " + goGuard(clauses[1:])
+	steps += ", strconv.Itoa(" + index + ")"
+	inner[c.Var], inner[""] = steps, steps
+	loop := "for " + index + ", " + c.Var + " := range elements(" + goExpr(c.Cond) + ") {\n" +
+		goGuard(clauses[1:], message, inner) + "}\n"
+	if c.Cond.Var != "" {
+		return loop
+	}
+	return "if c.clean(" + strconv.Quote(c.Cond.Path[0]) + ") {\n" + loop + "}\n"
 }
 
 func goExpr(e language.Expr) string {
