@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/compiler/project"
@@ -131,13 +130,13 @@ func (l *lab) stop() error {
 	return errors.Join(l.letGo(), l.state.clean())
 }
 
-// serve starts the servers and waits until each namespace's neighbours can be reached.
-func (l *lab) serve(ctx context.Context) error {
+// serve starts the servers.
+func (l *lab) serve(ctx context.Context, ports map[host][]plan.PortKey) error {
 	run, err := strconv.ParseUint(l.state.Run, 16, 32)
 	if err != nil {
 		return fmt.Errorf("reading the run's id: %w", err)
 	}
-	l.servers, err = startServers(ctx, l.network, uint32(run))
+	l.servers, err = startServers(ctx, l.network, uint32(run), ports)
 	return err
 }
 
@@ -149,7 +148,7 @@ func shortDigest(d string) string {
 	return d[:4] + "…"
 }
 
-// Leftovers names what labs that no longer run have left on this machine; after a clean end there is nothing.
+// Leftovers names what labs have on this machine; after a clean end there is nothing.
 func Leftovers() ([]string, error) {
 	var out []string
 	for _, pattern := range []string{filepath.Join(netnsDir, namePrefix+"*"), filepath.Join(bpfDir, "*"), filepath.Join(stateDir, "*")} {
@@ -161,6 +160,3 @@ func Leftovers() ([]string, error) {
 	}
 	return out, nil
 }
-
-// now is what the lab measures by.
-func since(t time.Time) string { return time.Since(t).Round(100 * time.Millisecond).String() }

@@ -64,7 +64,7 @@ func Run(ctx context.Context, s Source, o Options) (r *Result, err error) {
 			err = fmt.Errorf("taking the lab away: %w", serr)
 		}
 	}()
-	if err := l.serve(ctx); err != nil {
+	if err := l.serve(ctx, listen(w)); err != nil {
 		return nil, err
 	}
 	r = &Result{Workloads: workloads(w), Namespaces: l.podNamespaces(), Digest: w.Plan.DecisionDigest}

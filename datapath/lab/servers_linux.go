@@ -49,10 +49,9 @@ type flight struct {
 
 func (f *flight) finish() { f.once.Do(func() { close(f.done) }) }
 
-// startServers opens all sockets; stop closes them and waits.
-func startServers(ctx context.Context, n *network, run uint32) (*servers, error) {
+// startServers opens sockets on the given ports of each host, and the raw ones everywhere; stop closes them and waits.
+func startServers(ctx context.Context, n *network, run uint32, ports map[host][]plan.PortKey) (*servers, error) {
 	s := &servers{run: run, network: n, open: map[io.Closer]bool{}, raw: map[rawKey]*os.File{}}
-	ports := listen(n.world)
 	for place, h := range n.places() {
 		sp := n.space(h)
 		for _, a := range sp.addrs {
