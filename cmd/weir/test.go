@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -57,19 +58,16 @@ func (a *app) test(ctx context.Context, args []string, coverage, kernel bool) er
 	for i := range r.Tests {
 		tests[i] = testOf(&r.Tests[i])
 	}
-	report := analyze.NewExplainer(n).RunTests(tests, coverage)
+	report := &testReport{TestReport: *analyze.NewExplainer(n).RunTests(tests, coverage)}
+	if kernel {
+		if report.Kernel, err = testKernel(ctx, r, o.Now, tests); err != nil {
+			return exit(statusUnknown, fmt.Errorf("running the kernel's program: %w", err))
+		}
+	}
 	if err := a.writeTests(report); err != nil {
 		return err
 	}
-	failed := report.Failed > 0
-	if kernel {
-		same, err := a.testKernel(ctx, r, n, tests)
-		if err != nil {
-			return exit(statusUnknown, err)
-		}
-		failed = failed || !same
-	}
-	if failed {
+	if report.Failed > 0 || report.Kernel != nil && report.Kernel.Mismatches > 0 {
 		return exit(statusWrong, nil)
 	}
 	if len(tests) == 0 {
@@ -78,7 +76,38 @@ func (a *app) test(ctx context.Context, args []string, coverage, kernel bool) er
 	return nil
 }
 
-func (a *app) writeTests(report *analyze.TestReport) error {
+// testReport is what became of the tests, in the plan and in the kernel.
+type testReport struct {
+	analyze.TestReport
+	Kernel *kernelReport `json:"kernel,omitempty"`
+}
+
+// kernelReport compares the BPF program with the plan.
+type kernelReport struct {
+	// Tests is how many packets of the tests' flows were run, Sampled how many of the whole flow space.
+	Tests   int `json:"tests"`
+	Sampled int `json:"sampled"`
+	// Mismatches counts packets on which program and plan differ; Text tells the first of them.
+	Mismatches int      `json:"mismatches"`
+	Text       []string `json:"text,omitempty"`
+}
+
+// text prints the comparison for people.
+func (k *kernelReport) text(w io.Writer, st analyze.Style) error {
+	var b strings.Builder
+	for _, t := range k.Text {
+		fmt.Fprintf(&b, "%s  %s\n", st.Red("FAIL"), t)
+	}
+	if more := k.Mismatches - len(k.Text); more > 0 {
+		fmt.Fprintf(&b, "      and %d more\n", more)
+	}
+	fmt.Fprintf(&b, "kernel: %s of the tests and %d sampled through the BPF program, %s\n", count(k.Tests, "packet", "packets"), k.Sampled,
+		count(k.Mismatches, "mismatch", "mismatches"))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (a *app) writeTests(report *testReport) error {
 	if a.flags.output == "json" {
 		e := json.NewEncoder(a.out)
 		e.SetIndent("", "  ")
@@ -89,7 +118,10 @@ func (a *app) writeTests(report *analyze.TestReport) error {
 	if err != nil {
 		return err
 	}
-	return report.Text(a.out, st)
+	if err := report.Text(a.out, st); err != nil || report.Kernel == nil {
+		return err
+	}
+	return report.Kernel.text(a.out, st)
 }
 
 // testOf brings a test of the language into the form that analyze runs. The schema has judged its fields.
