@@ -318,9 +318,15 @@ func within[K comparable](a, b map[K]bool) bool {
 	return true
 }
 
-// quickBlock reports whether a new block splits one part of the world in two and touches nothing else.
+// quickBlock reports whether a new block splits one part of the world in two and touches nothing else: no address that
+// the plan holds by its identity lies in it.
 func (n *Incremental) quickBlock(b netip.Prefix) bool {
-	return !b.IsSingleIP() && len(n.c.in.Inventory.APIServers) == 0 && len(n.c.atoms.within(b)) == 0
+	if b.IsSingleIP() || len(n.c.in.Inventory.APIServers) > 0 || len(n.c.atoms.within(b)) > 0 {
+		return false
+	}
+	return !slices.ContainsFunc(n.c.plan.Frontends, func(f plan.Frontend) bool {
+		return slices.ContainsFunc(f.Backends, func(x plan.Backend) bool { return x.Addr.IsValid() && b.Contains(x.Addr.Unmap()) })
+	})
 }
 
 func (n *Incremental) addPolicy(p *ir.Policy) {
