@@ -18,7 +18,7 @@ const requests = 6000
 // plan says: allowed requests arrive with the path that the plan looked at, others get the plan's status (S22 to S24).
 func TestDecideAsPlanned(t *testing.T) {
 	Binary(t)
-	p, ws, _ := Compile(t, "testdata/decide")
+	p, ws, _ := Compile(t, "testdata/decide/input")
 	if len(ws) != 1 {
 		t.Fatalf("%d waypoints, want 1", len(ws))
 	}

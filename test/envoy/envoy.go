@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -55,8 +56,26 @@ func Validate(t testing.TB, b *bootstrap.Bootstrap) {
 	}
 }
 
+// Admin asks Envoy's administration interface.
+type Admin struct{ client *http.Client }
+
+// Get returns the body at a path such as /stats.
+func (a *Admin) Get(t testing.TB, path string) string {
+	t.Helper()
+	r, err := a.client.Get("http://envoy" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 // Start runs Envoy until the test ends and returns once it serves.
-func Start(t testing.TB, b *bootstrap.Bootstrap) {
+func Start(t testing.TB, b *bootstrap.Bootstrap) *Admin {
 	t.Helper()
 	dir := t.TempDir()
 	admin := filepath.Join(dir, "admin.sock")
@@ -93,7 +112,7 @@ func Start(t testing.TB, b *bootstrap.Bootstrap) {
 		if r, err := client.Get("http://envoy/ready"); err == nil {
 			_ = r.Body.Close()
 			if r.StatusCode == http.StatusOK {
-				return
+				return &Admin{client}
 			}
 		}
 		if time.Now().After(deadline) {

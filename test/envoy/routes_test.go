@@ -13,7 +13,7 @@ import (
 // TestRoutes sends requests to a service with routes of every kind through the real Envoy (S26, S28).
 func TestRoutes(t *testing.T) {
 	Binary(t)
-	_, ws, diags := Compile(t, "testdata/routes")
+	_, ws, diags := Compile(t, "testdata/routes/input")
 	for i := range diags {
 		t.Log(diags[i].Error())
 	}
