@@ -33,22 +33,45 @@ func (d *Datapath) Counters() (*Counters, error) {
 	for _, b := range budgets {
 		c.EventsLost += b.Lost
 	}
-	var err error
-	if c.NoRule, err = sum(d.objects.RuleCounts, 0); err != nil {
+	rules, err := sums(d.objects.RuleCounts)
+	if err != nil {
 		return nil, err
 	}
+	c.NoRule = rules[0]
 	if d.p == nil {
 		return c, nil
 	}
 	c.Rules = make([]Counter, len(d.p.Rules))
 	for i := range c.Rules {
-		n, err := sum(d.objects.RuleCounts, d.g.RuleSlot[i])
-		if err != nil {
-			return nil, err
-		}
-		c.Rules[i] = n.plus(d.base[d.p.Rules[i].ID])
+		c.Rules[i] = rules[d.g.RuleSlot[i]].plus(d.base[d.p.Rules[i].ID])
 	}
 	return c, nil
+}
+
+// sums reads all counters of a map, in batches.
+func sums(m *ebpf.Map) ([]Counter, error) {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("counting CPUs: %w", err)
+	}
+	all := make([]Counter, m.MaxEntries())
+	const batch = 1024
+	keys, counts := make([]uint32, batch), make([]encode.Count, batch*cpus)
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&cursor, keys, counts, nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil, fmt.Errorf("reading the counters of rules: %w", err)
+		}
+		for i, k := range keys[:n] {
+			for _, c := range counts[i*cpus : (i+1)*cpus] {
+				all[k] = all[k].plus(Counter(c))
+			}
+		}
+		if err != nil {
+			return all, nil
+		}
+	}
 }
 
 func (c Counter) plus(d Counter) Counter {
@@ -75,10 +98,11 @@ func (d *Datapath) clearCounts(slots []uint32) error {
 	if err != nil {
 		return fmt.Errorf("counting CPUs: %w", err)
 	}
-	for _, s := range slots {
-		if err := d.objects.RuleCounts.Put(s, make([]encode.Count, cpus)); err != nil {
-			return fmt.Errorf("clearing the counter of rule slot %d: %w", s, err)
-		}
+	if len(slots) == 0 {
+		return nil
+	}
+	if _, err := d.objects.RuleCounts.BatchUpdate(slots, make([]encode.Count, len(slots)*cpus), nil); err != nil {
+		return fmt.Errorf("clearing the counters of %d new rules: %w", len(slots), err)
 	}
 	return nil
 }
@@ -88,11 +112,12 @@ func (d *Datapath) keepCounts(old *load.Objects) error {
 	if d.held == nil {
 		return nil
 	}
-	var errs []error
-	for id, slot := range d.held.Rules {
-		n, err := sum(old.RuleCounts, slot)
-		errs = append(errs, err)
-		d.base[id] = d.base[id].plus(n)
+	rules, err := sums(old.RuleCounts)
+	if err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	for id, slot := range d.held.Rules {
+		d.base[id] = d.base[id].plus(rules[slot])
+	}
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"unsafe"
 
@@ -82,7 +83,8 @@ func Encode(in Input) (*Generation, error) {
 	if len(in.Bindings) != len(p.Endpoints) {
 		return nil, fmt.Errorf("encoding generation %d: %d bindings for %d endpoints", p.Generation, len(in.Bindings), len(p.Endpoints))
 	}
-	e := &encoder{in: in, p: p, g: &Generation{}, known: map[string]uint32{}}
+	e := &encoder{in: in, p: p, g: &Generation{}, buf: make([]byte, 0, sizeOf(p)), known: map[fingerprint][]Section{},
+		castagnoli: crc32.MakeTable(crc32.Castagnoli)}
 	for _, step := range []func() error{e.addresses, e.ports, e.rules, e.decisions, e.endpoints, e.meta} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("encoding generation %d: %w", p.Generation, err)
@@ -92,13 +94,24 @@ func Encode(in Input) (*Generation, error) {
 }
 
 type encoder struct {
-	in        Input
-	p         *plan.Projection
-	g         *Generation
-	buf       []byte
-	known     map[string]uint32
-	wide      []wideEntry
-	portTable *ports
+	in         Input
+	p          *plan.Projection
+	g          *Generation
+	buf        []byte
+	known      map[fingerprint][]Section
+	castagnoli *crc32.Table
+	wide       []wideEntry
+	portTable  *ports
+}
+
+// sizeOf guesses a little above what a projection takes, so that the buffer is allocated once.
+func sizeOf(p *plan.Projection) int {
+	n := 64<<10 + 64*len(p.Addresses) + 128*len(p.Frontends) + 16*(len(p.Decisions)+len(p.Rules)) + 256*len(p.Endpoints)
+	for i := range p.Tables {
+		t := &p.Tables[i]
+		n += len(t.RowOfPeer) + len(t.Cells) + len(t.FrontendCells) + 4*len(t.Starts)
+	}
+	return n
 }
 
 const rootSize = uint32(unsafe.Sizeof(Root{}))
@@ -108,15 +121,24 @@ func (e *encoder) put(name string, b []byte) uint32 {
 	if len(b) == 0 {
 		return 0
 	}
-	if off, ok := e.known[string(b)]; ok {
-		return off
+	f := fingerprint{crc32.Checksum(b, e.castagnoli), len(b)}
+	for _, s := range e.known[f] {
+		if at := s.Off - rootSize; bytes.Equal(e.buf[at:at+s.Len], b) {
+			return s.Off
+		}
 	}
-	off := rootSize + uint32(len(e.buf))
+	s := Section{name, rootSize + uint32(len(e.buf)), uint32(len(b))}
 	e.buf = append(e.buf, b...)
 	e.buf = append(e.buf, make([]byte, -len(e.buf)&7)...)
-	e.known[string(b)] = off
-	e.g.Sections = append(e.g.Sections, Section{name, off, uint32(len(b))})
-	return off
+	e.known[f] = append(e.known[f], s)
+	e.g.Sections = append(e.g.Sections, s)
+	return s.Off
+}
+
+// fingerprint finds parts that may be equal; it is cheap, and equality is checked.
+type fingerprint struct {
+	sum uint32
+	len int
 }
 
 func (e *encoder) addresses() error {

@@ -1,0 +1,239 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/datapath"
+)
+
+// Options of Run.
+type Options struct {
+	// Plan is the file that holds the node's projection.
+	Plan string
+	// Node, when set, is the only node whose projection is applied.
+	Node string
+	// Listen is where metrics and health are served; empty serves none.
+	Listen string
+	// Datapath says where and how the kernel's part lives.
+	Datapath datapath.Options
+	// Poll is how often the file is looked at; 0 is a second.
+	Poll time.Duration
+	Log  *slog.Logger
+	// Listening, when not nil, is called with the address that is served.
+	Listening func(net.Addr)
+}
+
+// agent is a running agent.
+type agent struct {
+	o  Options
+	d  *datapath.Datapath
+	f  planFile
+	mu sync.Mutex
+	// status is what health and metrics tell, enforced what this process applied last; mu guards both.
+	status   status
+	enforced *plan.Projection
+}
+
+// status is what the agent knows about itself.
+type status struct {
+	generation uint64
+	missing    []string
+	// failure is why the file's present content is not enforced; empty when it is.
+	failure  string
+	applied  uint64
+	failures map[string]uint64
+}
+
+// Run takes over the kernel's datapath and follows the file until the context ends. It then lets go and leaves the kernel
+// enforcing. It returns an error when it cannot begin.
+func Run(ctx context.Context, o Options) error {
+	if o.Poll == 0 {
+		o.Poll = time.Second
+	}
+	d, err := datapath.Open(o.Datapath)
+	if err != nil {
+		return err
+	}
+	a := &agent{o: o, d: d, f: planFile{path: o.Plan, node: o.Node}, status: status{failures: map[string]uint64{}}}
+	st, err := d.State()
+	if err != nil {
+		return errors.Join(err, d.Close())
+	}
+	a.takenOver(st)
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	if o.Listen != "" {
+		if err := a.serve(ctx, &wg); err != nil {
+			cancel()
+			return errors.Join(err, d.Close())
+		}
+	}
+	wg.Go(func() { a.logFlows(ctx) })
+	a.follow(ctx)
+	cancel()
+	wg.Wait()
+	a.o.Log.Info("letting go; the kernel goes on enforcing", "generation", a.read().generation)
+	return d.Close()
+}
+
+func (a *agent) takenOver(st *datapath.State) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.status.failure = "no plan was read yet"
+	if st.Loaded {
+		a.status.generation = st.Generation
+		a.o.Log.Info("took over", "generation", st.Generation, "endpoints", len(st.Endpoints), "mode", st.Mode)
+		return
+	}
+	a.o.Log.Info("started; no generation is in the kernel yet", "mode", st.Mode)
+}
+
+// read returns a copy of the status.
+func (a *agent) read() status {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.status
+	s.missing = slices.Clone(s.missing)
+	s.failures = map[string]uint64{}
+	for k, v := range a.status.failures {
+		s.failures[k] = v
+	}
+	return s
+}
+
+// recheck is how often interfaces are looked for when no event came, for pods that have none yet.
+const recheck = 10 * time.Second
+
+// follow is the agent's one loop: everything that changes the kernel happens here.
+func (a *agent) follow(ctx context.Context) {
+	links := a.watchLinks(ctx)
+	poll := time.NewTicker(a.o.Poll)
+	defer poll.Stop()
+	a.load()
+	looked := time.Now()
+	for {
+		expiry := a.untilExpiry()
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+			if a.f.changed() {
+				a.load()
+			} else if time.Since(looked) > recheck && len(a.read().missing) > 0 {
+				looked = time.Now()
+				a.again("looking for missing interfaces")
+			}
+		case <-links:
+			looked = time.Now()
+			a.again("interfaces changed")
+		case <-expiry:
+			a.advance()
+		}
+	}
+}
+
+// load reads the file and applies what is new in it.
+func (a *agent) load() {
+	p, err := a.f.read()
+	if errors.Is(err, errUnchanged) {
+		return
+	}
+	if err != nil {
+		a.fail("read", err)
+		return
+	}
+	applied, err := a.d.Apply(p, time.Now())
+	if err != nil {
+		reason := "apply"
+		if errors.Is(err, datapath.ErrOlderGeneration) {
+			reason = "older"
+		}
+		a.fail(reason, err)
+		return
+	}
+	a.f.failed = false
+	a.mu.Lock()
+	a.enforced = p
+	a.mu.Unlock()
+	a.done("applied a plan", applied)
+	// Reading makes garbage of several times what stays.
+	debug.FreeOSMemory()
+}
+
+// fail reports a plan that is not enforced. What the kernel holds stays.
+func (a *agent) fail(reason string, err error) {
+	a.f.failed = true
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.status.failure == err.Error() {
+		return // said once
+	}
+	a.status.failure = err.Error()
+	a.status.failures[reason]++
+	a.o.Log.Error("the plan is not enforced; the kernel keeps what it holds", "reason", err, "generation", a.status.generation)
+}
+
+func (a *agent) done(what string, x *datapath.Applied) {
+	a.mu.Lock()
+	a.status.generation, a.status.missing, a.status.failure = x.Generation, x.Missing, ""
+	a.status.applied++
+	a.mu.Unlock()
+	a.o.Log.Info(what, "generation", x.Generation, "epoch", x.Epoch, "bytes", x.Bytes, "attached", x.Attached, "detached", x.Detached, "missing", x.Missing)
+}
+
+// again applies the same projection to the interfaces that there are now.
+func (a *agent) again(why string) {
+	a.mu.Lock()
+	p := a.enforced
+	a.mu.Unlock()
+	if p == nil {
+		return
+	}
+	x, err := a.d.Apply(p, time.Now())
+	if err != nil {
+		a.fail("apply", fmt.Errorf("%s: %w", why, err))
+		return
+	}
+	a.done(why, x)
+}
+
+// untilExpiry fires when an allow ends (S28). Timers do not count sleep, so a minute is the longest wait.
+func (a *agent) untilExpiry() <-chan time.Time {
+	next, ok := a.d.NextExpiry()
+	if !ok {
+		return nil
+	}
+	return time.After(min(max(time.Until(next), 0), time.Minute))
+}
+
+func (a *agent) advance() {
+	x, err := a.d.Advance(time.Now())
+	switch {
+	case err != nil:
+		a.fail("expiry", fmt.Errorf("ending what has expired: %w", err))
+		time.Sleep(100 * time.Millisecond)
+	case x != nil:
+		a.done("ended what has expired", x)
+	}
+}
+
+// logFlows writes the kernel's verdicts, those that the plan asks for, to the log.
+func (a *agent) logFlows(ctx context.Context) {
+	err := a.d.Events(ctx, func(e *datapath.Event) {
+		a.o.Log.Info("flow", "kind", e.Kind.String(), "endpoint", e.Endpoint, "fromPod", e.FromPod, "verdict", e.Verdict.String(), "drop", e.Drop.String(),
+			"port", e.Port.Space().String(), "number", e.Port.Number(), "local", e.Local, "remote", e.Remote, "peer", e.PeerName, "rule", e.RuleName,
+			"auditRule", e.AuditRuleName, "generation", e.Generation)
+	})
+	if err != nil {
+		a.o.Log.Error("flows are no longer logged", "reason", err)
+	}
+}
