@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -153,11 +154,12 @@ func (a *agent) load() {
 	}
 	applied, err := a.d.Apply(p, time.Now())
 	if err != nil {
-		reason := "apply"
 		if errors.Is(err, datapath.ErrOlderGeneration) {
-			reason = "older"
+			a.fail("older", err)
+			return
 		}
-		a.fail(reason, err)
+		a.f.sum = [sha256.Size]byte{} // the kernel may take it the next time
+		a.fail("apply", err)
 		return
 	}
 	a.f.failed = false
