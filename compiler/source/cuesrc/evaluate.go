@@ -142,7 +142,7 @@ func (e *evaluator) pack(p *pack) error {
 		e.report(imp.diags)
 		return nil
 	}
-	return e.pieces(&unit{evaluator: e, pack: p, files: files, imp: imp, user: userFiles(p)}, layoutOf(files, e.fields))
+	return e.pieces(&unit{evaluator: e, pack: p, imp: imp, user: userFiles(p)}, layoutOf(files, e.fields))
 }
 
 // userFiles names the files whose places may be shown for a package.
@@ -161,7 +161,6 @@ func userFiles(p *pack) map[string]bool {
 type unit struct {
 	*evaluator
 	pack   *pack
-	files  []*ast.File
 	imp    *importer
 	user   map[string]bool
 	raw    cue.Value // the piece as the user's files alone have it
@@ -178,7 +177,7 @@ func (e *evaluator) pieces(u *unit, l *layout) error {
 		return u.whole(l, own)
 	}
 	l.take(nil)
-	if err := u.build(0, true); err != nil {
+	if err := u.build(l, 0, true); err != nil {
 		return err
 	}
 	if e.how.literals && !l.patterns && !u.failed {
@@ -192,7 +191,7 @@ func (e *evaluator) pieces(u *unit, l *layout) error {
 			chosen[o] = true
 		}
 		l.take(chosen)
-		if err := u.build(len(piece), false); err != nil {
+		if err := u.build(l, len(piece), false); err != nil {
 			return err
 		}
 		for _, o := range piece {
@@ -241,7 +240,7 @@ func (u *unit) ownFile(name string) bool {
 
 // whole evaluates a package in one piece, with the objects that it computes.
 func (u *unit) whole(l *layout, own []*object) error {
-	if err := u.build(len(l.objects), true); err != nil || u.failed {
+	if err := u.build(l, len(l.objects), true); err != nil || u.failed {
 		return err
 	}
 	written := map[objectKey]*object{}
@@ -276,7 +275,7 @@ func (u *unit) whole(l *layout, own []*object) error {
 }
 
 // build evaluates the files as they are now, with about n objects in them.
-func (u *unit) build(n int, first bool) error {
+func (u *unit) build(l *layout, n int, first bool) error {
 	if u.built > 0 && u.built+n > contextObjects {
 		if err := u.fresh(); err != nil {
 			return err
@@ -285,7 +284,7 @@ func (u *unit) build(n int, first bool) error {
 	u.built += n + 1
 	inst := u.imp.build.NewInstance(u.pack.dir, nil)
 	inst.PkgName = u.pack.name
-	for _, f := range u.files {
+	for _, f := range l.taken {
 		if err := inst.AddSyntax(f); err != nil {
 			return fmt.Errorf("building a piece of %s: %w", u.pack.dir, err)
 		}
@@ -319,7 +318,7 @@ func (u *unit) object(k objectKey, o *object) {
 	if len(o.decls) > 0 {
 		out = written(o)
 	} else {
-		out = Object{Name: k.name, Key: u.userPosition(val)}
+		out = Object{Name: k.name, Key: u.userPosition(u.raw.LookupPath(at))}
 	}
 	out.Kind = kindOf(k.field)
 	data, err := marshal(val)

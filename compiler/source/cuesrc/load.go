@@ -103,9 +103,6 @@ func (c *child) wait(ctx context.Context, o Options) (*Bundle, error) {
 			c.stop()
 			return nil, c.limit(CodeTime, fmt.Sprintf("took more than %s (limit --eval-timeout)", o.Timeout))
 		case <-tick.C:
-			if r := resident(c.cmd.Process.Pid); r > peak {
-				peak = r
-			}
 			if resident(c.cmd.Process.Pid) > o.Memory {
 				c.stop()
 				return nil, c.memory(o)
@@ -176,7 +173,7 @@ func (h *head) Write(p []byte) (int, error) {
 // reason is the runtime's own words for the end of a Go program, without its stacks.
 func (h *head) reason(exit error) string {
 	for line := range strings.Lines(h.buf.String()) {
-		for _, start := range []string{"fatal error: ", "panic: ", "runtime: "} {
+		for _, start := range []string{"fatal error: ", "panic: "} {
 			if rest, ok := strings.CutPrefix(strings.TrimSpace(line), start); ok {
 				return truncate(rest)
 			}
@@ -196,5 +193,3 @@ func executable() (string, error) {
 	}
 	return os.Executable()
 }
-
-var peak int64

@@ -214,6 +214,10 @@ func parse(files []*sourceFile) ([]*ast.File, diag.List) {
 		diags  diag.List
 	)
 	for _, s := range files {
+		if d, deep := tooDeep(s); deep {
+			diags.Add(d)
+			continue
+		}
 		f, err := parser.ParseFile(s.name, s.data)
 		if err != nil {
 			diags = append(diags, syntaxErrors(err)...)

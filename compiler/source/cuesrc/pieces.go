@@ -22,7 +22,9 @@ type object struct {
 // spelt out one by one and do not refer to each other: such a package means the same when the objects are
 // evaluated a few at a time, each time with all that they share.
 type layout struct {
-	files   []*ast.File
+	files []*ast.File
+	// taken are the files that the chosen objects need.
+	taken   []*ast.File
 	objects []*object
 	slots   map[*ast.File][]slot
 	// separable is false where objects are computed or refer to each other.
@@ -194,11 +196,17 @@ func refersToObjects(files []*ast.File, fields map[string]bool, split map[ast.No
 // take leaves in the files what is shared and the objects that are chosen. The files' nodes stay as they are,
 // so that resolved identifiers stay resolved.
 func (l *layout) take(chosen map[*object]bool) {
+	l.taken = nil
 	for _, f := range l.files {
-		decls := f.Decls[:0:0]
+		decls, says := f.Decls[:0:0], false
 		for _, s := range l.slots[f] {
 			if s.lit == nil {
 				decls = append(decls, s.decl)
+				switch s.decl.(type) {
+				case *ast.Package, *ast.ImportDecl:
+				default:
+					says = true
+				}
 				continue
 			}
 			elts := s.lit.Elts[:0:0]
@@ -209,10 +217,13 @@ func (l *layout) take(chosen map[*object]bool) {
 			}
 			s.lit.Elts = elts
 			if len(elts) > 0 {
-				decls = append(decls, s.decl)
+				decls, says = append(decls, s.decl), true
 			}
 		}
 		f.Decls = decls
+		if says {
+			l.taken = append(l.taken, f)
+		}
 	}
 }
 
