@@ -126,6 +126,11 @@ kind: Pod
 metadata: {name: web-1-a, labels: {app: web, pod-template-hash: "1"}, ownerReferences: [{apiVersion: apps/v1, kind: ReplicaSet, name: web-1, uid: u, controller: true}]}
 ` + running, []string{"namespace default {kubernetes.io/metadata.name=default}",
 			"pod default/web-1-a of Deployment/web {app=web,pod-template-hash=1} sa=default [10.0.0.5]"}},
+		{"an operator above a workload changes nothing", `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, ownerReferences: [{apiVersion: example.org/v1, kind: Database, name: main, uid: u, controller: true}]}
+`, []string{"namespace default {kubernetes.io/metadata.name=default}", "pod default/db of StatefulSet/db {} sa=default declared x1"}},
 		{"in the middle of a rollout the new template is a class of its own", `
 apiVersion: apps/v1
 kind: Deployment

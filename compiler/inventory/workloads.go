@@ -35,7 +35,8 @@ func (r *reader) workload(o *manifest.Object) {
 		return
 	}
 	t := template{workload: Workload{Kind: o.Kind, Namespace: ns, Name: o.Name}, finished: w.finished}
-	if c := controller(w.meta.OwnerReferences); c != nil {
+	// Only these two kinds are steps on the way; a Deployment that an operator owns is what people call the workload.
+	if c := controller(w.meta.OwnerReferences); c != nil && (o.Kind == "ReplicaSet" || o.Kind == "Job") {
 		r.owners[t.workload] = Workload{Kind: c.Kind, Namespace: ns, Name: c.Name}
 	}
 	t.pod = newPod(ns, o.Name, w.template.Labels, &w.template.Spec)
@@ -121,14 +122,10 @@ func controller(refs []metav1.OwnerReference) *metav1.OwnerReference {
 	return nil
 }
 
-// top follows owners to the workload that a person wrote.
+// top is the workload that a person wrote: the Deployment of a ReplicaSet, the CronJob of a Job.
 func (r *reader) top(w Workload) Workload {
-	for range 8 { // real chains have two steps; a circle must end
-		up, ok := r.owners[w]
-		if !ok {
-			break
-		}
-		w = up
+	if up, ok := r.owners[w]; ok {
+		return up
 	}
 	return w
 }
