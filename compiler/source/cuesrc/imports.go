@@ -3,6 +3,7 @@ package cuesrc
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -117,9 +118,11 @@ func (i *importer) local(pos token.Pos, p ast.ImportPath) *build.Instance {
 	dir := filepath.Join(i.module.root, filepath.FromSlash(path.Clean("/"+rel)))
 	var files []*sourceFile
 	lib := &pack{dir: dir, name: p.Qualifier, module: i.module}
-	for _, f := range i.reader.folderOnly(dir) {
-		if f.pkg == p.Qualifier {
-			files = append(files, f)
+	if _, err := os.Stat(dir); err == nil {
+		for _, f := range i.reader.folderOnly(dir) {
+			if f.pkg == p.Qualifier {
+				files = append(files, f)
+			}
 		}
 	}
 	if len(files) == 0 {
