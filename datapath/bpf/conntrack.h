@@ -2,7 +2,10 @@
 /*
  * Connection tracking. One entry, keyed (local, remote), serves both directions and remembers who opened. It lets
  * replies through and nothing else: a packet of the original direction is decided again each time, and a reply is judged
- * by the original's tuple once per generation (S29). A lost entry therefore never opens anything.
+ * by the original's tuple once per generation (S29). Without an entry every packet is decided by the table of its own
+ * direction, so that a lost one opens nothing by itself. What can't be told without it is who opened: a TCP packet in the
+ * middle of a connection makes an entry if its own direction allows it, and the other side's packets are then its
+ * replies. This is why a flow that is denied keeps its entry.
  */
 #ifndef WEIR_CONNTRACK_H
 #define WEIR_CONNTRACK_H

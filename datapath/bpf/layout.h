@@ -153,6 +153,9 @@ struct weir_ct_key {
 #define CT_CLOSED 2 /* a reset, or an end from both sides */
 #define CT_FIN_ORIGINAL 4
 #define CT_FIN_REPLY 8
+#define CT_SELF 16 /* a pod's flow to itself, through its own service (S6) */
+
+#define NO_EPOCH 0 /* the flow was denied when it was judged last: every packet is judged again */
 
 struct weir_ct {
 	__u64 epoch; /* at which the flow was last judged (S29) */

@@ -68,11 +68,95 @@ struct ipv6_header {
 	__u32 src[4], dst[4];
 };
 
+/* The start of a TCP header; the first eight bytes are a UDP header's length. */
+struct ports {
+	__u16 src, dst;
+	__u32 sequence;
+};
+
+struct tcp_header {
+	struct ports ports;
+	__u32 acknowledgement;
+	__u8 offset, flags;
+};
+
+/* ::ffff:0:0/96 stands for IPv4 here and is never an address on the wire (RFC 4291, 2.5.5.2; S3). */
+static __always_inline int mapped(const __u32 *addr)
+{
+	return !addr[0] && !addr[1] && addr[2] == htonl(0xffff);
+}
+
+static __always_inline void set_flags(struct packet *p, __u8 flags)
+{
+	p->opening = (flags & 0x12) == 0x02; /* SYN without ACK */
+	p->closing = flags & 0x04 ? 2 : flags & 1;
+}
+
 struct extension {
 	__u8 next, length;
 	__u16 fragment; /* of a fragment header; byte 3 of a routing header: segments left */
 	__u32 id;
 };
+
+/*
+ * The common case, read in place: an untagged frame with a plain IP header, TCP or UDP, whose headers are in the linear
+ * part. It gives what the parsers below give, at a third of the cost; 0 leaves the frame to them.
+ */
+__noinline int parse_common(struct __sk_buff *skb, struct packet *p)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	const __u16 *type = data + 12;
+	const struct ports *ports;
+	if (!p || (void *)(type + 1) > end)
+		return 0;
+	if (*type == htons(ETH_IPV4)) {
+		const struct ipv4_header *h = data + 14;
+		if ((void *)(h + 1) + sizeof(*ports) > end || h->version_ihl != 0x45 || h->fragment & htons(0x3fff))
+			return 0;
+		__u32 length = ntohs(h->length);
+		if (length < sizeof(*h) || 14 + length > skb->len)
+			return 0;
+		p->ethertype = ETH_IPV4;
+		p->family = 4;
+		p->proto = h->protocol;
+		p->hops = h->ttl;
+		p->src[2] = p->dst[2] = htonl(0xffff);
+		p->src[3] = h->src;
+		p->dst[3] = h->dst;
+		p->l4 = 14 + sizeof(*h);
+		ports = (void *)(h + 1);
+	} else if (*type == htons(ETH_IPV6)) {
+		const struct ipv6_header *h = data + 14;
+		if ((void *)(h + 1) + sizeof(*ports) > end || (h->version_flow & 0xf0) != 0x60)
+			return 0;
+		if (14 + sizeof(*h) + ntohs(h->length) > skb->len || mapped(h->src) || mapped(h->dst))
+			return 0;
+		p->ethertype = ETH_IPV6;
+		p->family = 6;
+		p->proto = h->next;
+		p->hops = h->hops;
+		for (int i = 0; i < 4; i++) {
+			p->src[i] = h->src[i];
+			p->dst[i] = h->dst[i];
+		}
+		p->l4 = 14 + sizeof(*h);
+		ports = (void *)(h + 1);
+	} else {
+		return 0;
+	}
+	p->sport = ntohs(ports->src);
+	p->dport = ntohs(ports->dst);
+	if (p->proto == IP_UDP) {
+		p->key = SPACE_UDP << 16 | p->dport;
+		return 1;
+	}
+	const struct tcp_header *tcp = (void *)ports;
+	if (p->proto != IP_TCP || (void *)tcp + 14 > end || tcp->offset >> 4 < 5)
+		return 0;
+	p->key = SPACE_TCP << 16 | p->dport;
+	set_flags(p, tcp->flags);
+	return 1;
+}
 
 /* IPv4 options. A source route would send the packet on to where nothing was decided: refused, as anything that
  * cannot be walked. */
@@ -83,29 +167,26 @@ __noinline int parse_options(struct __sk_buff *skb, __u32 off, __u32 len)
 		return DROP_MALFORMED;
 	if (bpf_skb_load_bytes(skb, off, options, len))
 		return DROP_MALFORMED;
-	__u32 at = 0;
-	for (int i = 0; i < 40; i++) {
-		if (at >= len)
-			return PASSED;
-		if (at >= sizeof(options))
-			return DROP_MALFORMED;
-		__u8 kind = options[at];
+	__u32 left = 0; /* bytes of the option under way */
+	for (int i = 0; i < sizeof(options) && i < len; i++) {
+		if (left) {
+			left--;
+			continue;
+		}
+		__u8 kind = options[i];
 		if (kind == 0) /* end of list */
 			return PASSED;
 		if (kind == 131 || kind == 137) /* loose and strict source route */
 			return DROP_UNPARSED;
-		if (kind == 1) { /* no operation */
-			at++;
+		if (kind == 1) /* no operation */
 			continue;
-		}
-		if (at + 1 >= len || at + 1 >= sizeof(options))
+		/* Behind the options are zeros, and no length is below 2. */
+		__u8 length = i + 1 < sizeof(options) ? options[i + 1] : 0;
+		if (length < 2)
 			return DROP_MALFORMED;
-		__u8 step = options[at + 1];
-		if (step < 2 || at + step > len)
-			return DROP_MALFORMED;
-		at += step;
+		left = length - 1;
 	}
-	return PASSED; /* as many options as there are bytes */
+	return left ? DROP_MALFORMED : PASSED;
 }
 
 __noinline int parse_ipv4(struct __sk_buff *skb, __u32 off, struct packet *p, __u32 embedded)
@@ -160,9 +241,7 @@ __noinline int parse_ipv6(struct __sk_buff *skb, __u32 off, struct packet *p, __
 	__u32 length = ntohs(h.length);
 	if (!embedded && off + sizeof(h) + length > skb->len)
 		return DROP_MALFORMED;
-	/* ::ffff:0:0/96 stands for IPv4 here and is never an address on the wire (RFC 4291, 2.5.5.2; S3). */
-	if ((!h.src[0] && !h.src[1] && h.src[2] == htonl(0xffff)) ||
-	    (!h.dst[0] && !h.dst[1] && h.dst[2] == htonl(0xffff)))
+	if (mapped(h.src) || mapped(h.dst))
 		return DROP_MALFORMED;
 	p->family = 6;
 	p->hops = h.hops;
@@ -240,8 +319,7 @@ __noinline int parse_transport(struct __sk_buff *skb, struct packet *p, __u32 em
 			return DROP_MALFORMED;
 		if (!embedded && h[12] >> 4 < 5)
 			return DROP_MALFORMED;
-		p->opening = (h[13] & 0x12) == 0x02; /* SYN without ACK */
-		p->closing = h[13] & 0x04 ? 2 : h[13] & 1;
+		set_flags(p, h[13]);
 	} else if (proto == IP_SCTP) {
 		if (embedded ? bpf_skb_load_bytes(skb, off, h, 8) : bpf_skb_load_bytes(skb, off, h, 13))
 			return DROP_MALFORMED;
@@ -268,14 +346,6 @@ __noinline int parse_transport(struct __sk_buff *skb, struct packet *p, __u32 em
 	return PASSED;
 }
 
-static __always_inline int parse_ip(struct __sk_buff *skb, __u32 off, struct packet *p)
-{
-	int drop = p->ethertype == ETH_IPV4 ? parse_ipv4(skb, off, p, 0) : parse_ipv6(skb, off, p, 0);
-	if (drop || p->fragment == FRAGMENT_LATER)
-		return drop;
-	return parse_transport(skb, p, 0);
-}
-
 /* The frame's ethertype below at most MAX_TAGS tags, and the offset of what follows; the outermost tag is usually in
  * the skb's metadata and not here. */
 static __always_inline int parse_ethernet(struct __sk_buff *skb, struct packet *p, __u32 *off)
@@ -293,6 +363,16 @@ static __always_inline int parse_ethernet(struct __sk_buff *skb, struct packet *
 		at += 4;
 	}
 	return DROP_UNPARSED;
+}
+
+/* A frame that parse_common left alone: what parse_common wrote is written again. */
+static __always_inline int parse_ip(struct __sk_buff *skb, __u32 off, struct packet *p)
+{
+	p->sport = p->dport = 0;
+	int drop = p->ethertype == ETH_IPV4 ? parse_ipv4(skb, off, p, 0) : parse_ipv6(skb, off, p, 0);
+	if (drop || p->fragment == FRAGMENT_LATER)
+		return drop;
+	return parse_transport(skb, p, 0);
 }
 
 static __always_inline int is_multicast(const struct packet *p)

@@ -106,26 +106,25 @@ static __always_inline int check_neighbour(struct __sk_buff *skb, const struct p
 
 /*
  * Judges a packet as part of a tracked flow's other direction: passed when the flow was judged under this generation, or
- * is judged again now by its original tuple and may still pass (S29). Returns 1 when the answer is in a.
+ * is judged again now by its original tuple and may still pass (S29). A flow that no longer may keeps its entry: without
+ * it the answerer's next packet would look like one that opens a flow, and turn the flow round.
  */
-static __always_inline int judge_reply(void *share, const struct weir_ct_key *k, struct weir_ct *c, struct view *v,
-				       struct outcome *o)
+static __always_inline void judge_reply(struct weir_ct *c, struct view *v, struct outcome *o)
 {
 	v->key = c->key;
 	v->dir = c->dir;
 	v->socket = c->flags & CT_SOCKET;
 	o->key = c->key;
-	if (c->epoch != o->epoch) {
+	if (c->epoch != o->epoch && !(c->flags & CT_SELF)) {
 		decide(v, &o->answer);
 		if (o->answer.drop) {
-			bpf_map_delete_elem(share, k);
-			return 1;
+			c->epoch = NO_EPOCH;
+			return;
 		}
 		c->epoch = o->epoch;
 		o->fresh = FLOW_AGAIN;
 	}
 	o->answer.drop = PASSED;
-	return 1;
 }
 
 /*
@@ -155,18 +154,26 @@ static __always_inline int judge_error(struct __sk_buff *skb, void *share, const
 	if (!c || !ct_fresh(c, &k, seconds()))
 		return 0;
 	memcpy(v->remote, k.remote, sizeof(k.remote));
-	return judge_reply(share, &k, c, v, o);
+	judge_reply(c, v, o);
+	return 1;
 }
 
-/* Decides a packet of its flow's original direction and tracks the flow. */
+/*
+ * Decides a packet of its flow's original direction and tracks the flow. home says that it left the pod by this very
+ * interface: it goes back to its pod through a service, with a source that the node put there, and passes (S6).
+ */
 static __always_inline void judge_original(void *share, const struct weir_ct_key *k, struct weir_ct *c, int tracked,
-					   const struct packet *p, struct view *v, struct outcome *o, __u32 now)
+					   const struct packet *p, struct view *v, struct outcome *o, __u32 now,
+					   int home)
 {
-	decide(v, &o->answer);
+	if (home)
+		o->answer.drop = PASSED;
+	else
+		decide(v, &o->answer);
 	o->fresh = FLOW_NEW;
 	if (o->answer.drop) {
 		if (c && c->dir == v->dir)
-			bpf_map_delete_elem(share, k);
+			c->epoch = NO_EPOCH; /* see judge_reply */
 		return;
 	}
 	if (!tracked)
@@ -181,6 +188,8 @@ static __always_inline void judge_original(void *share, const struct weir_ct_key
 	struct weir_ct n = {.epoch = o->epoch, .seen = now, .key = v->key, .dir = v->dir};
 	if (v->socket)
 		n.flags = CT_SOCKET;
+	if (home)
+		n.flags = CT_SELF;
 	if (bpf_map_update_elem(share, k, &n, BPF_ANY))
 		o->answer.drop = DROP_CONNTRACK;
 }
@@ -239,12 +248,13 @@ static __always_inline void judge(struct __sk_buff *skb, struct packet *p, const
 	if (tracked)
 		c = bpf_map_lookup_elem(share, &k);
 	if (c && c->dir != v->dir && ct_may_reply(p) && ct_fresh(c, &k, now)) {
-		ct_touch(c, p, 1, now);
 		o->reply = 1;
-		judge_reply(share, &k, c, v, o);
+		judge_reply(c, v, o);
+		if (!o->answer.drop)
+			ct_touch(c, p, 1, now);
 		return;
 	}
-	judge_original(share, &k, c, tracked, p, v, o, now);
+	judge_original(share, &k, c, tracked, p, v, o, now, !from_pod && skb->ingress_ifindex == self);
 }
 
 /* Finds the generation and the endpoint, parses and judges; the answer is in o. */
@@ -281,20 +291,23 @@ static __always_inline void classify(struct __sk_buff *skb, struct packet *p, st
 		return;
 	v->endpoint = at;
 
-	__u32 off = 0;
-	a->drop = parse_ethernet(skb, p, &off);
-	if (a->drop)
-		return;
-	if (p->ethertype == ETH_ARP) {
-		a->drop = check_arp(skb, off, e, from_pod);
-		return;
+	if (!parse_common(skb, p)) {
+		__u32 off = 0;
+		a->drop = parse_ethernet(skb, p, &off);
+		if (a->drop)
+			return;
+		if (p->ethertype == ETH_ARP) {
+			a->drop = check_arp(skb, off, e, from_pod);
+			return;
+		}
+		a->drop = DROP_ETHERTYPE;
+		if (p->ethertype != ETH_IPV4 && p->ethertype != ETH_IPV6)
+			return;
+		a->drop = parse_ip(skb, off, p);
+		if (a->drop)
+			return;
 	}
-	a->drop = DROP_ETHERTYPE;
-	if (p->ethertype != ETH_IPV4 && p->ethertype != ETH_IPV6)
-		return;
-	a->drop = parse_ip(skb, off, p);
-	if (!a->drop)
-		judge(skb, p, e, v, o, from_pod, self);
+	judge(skb, p, e, v, o, from_pod, self);
 }
 
 static __always_inline int handle(struct __sk_buff *skb, __u8 from_pod)

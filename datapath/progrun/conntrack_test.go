@@ -89,14 +89,58 @@ func TestGenerationChange(t *testing.T) {
 	run(t, r, progrun.FromPod, f.web, asked.Bytes(), datapath.DropPolicy)
 	run(t, r, progrun.ToPod, f.web, keptAnswer.Bytes(), 0)
 
-	// Open again: what opens a connection makes the entry, an answer alone does not.
+	// Open again: the entry remembers who opened, so both directions pass by the original's tuple.
 	again := newFixture(4)
 	if err := r.Publish(again.Build(), epoch); err != nil {
 		t.Fatal(err)
 	}
-	run(t, r, progrun.ToPod, f.web, answered.Bytes(), datapath.DropPolicy)
-	run(t, r, progrun.FromPod, f.web, with(asked, func(f *progrun.Frame) { f.Payload = progrun.TCPHeader(40000, 5432, progrun.ACK) }).Bytes(), 0)
 	run(t, r, progrun.ToPod, f.web, answered.Bytes(), 0)
+	run(t, r, progrun.FromPod, f.web, with(asked, func(f *progrun.Frame) { f.Payload = progrun.TCPHeader(40000, 5432, progrun.ACK) }).Bytes(), 0)
+}
+
+// TestCutStaysCut denies a flow that a pod serves while the pod may open connections to the client: the pod's next
+// packet is no new flow, and does not let the client in again as its answerer (S29).
+func TestCutStaysCut(t *testing.T) {
+	f := newFixture(1)
+	r := start(t, f.Build(), progrun.Options{})
+	served := in(db4, tcp, progrun.TCPHeader(40000, 8080, progrun.SYN))
+	data := in(db4, tcp, progrun.TCPHeader(40000, 8080, progrun.ACK))
+	reply := out(db4, tcp, progrun.TCPHeader(8080, 40000, progrun.ACK))
+	run(t, r, progrun.ToPod, f.web, served.Bytes(), 0)
+	run(t, r, progrun.FromPod, f.web, reply.Bytes(), 0)
+
+	next := newFixture(2)
+	next.ingress.Port(next.db, 0, 8080, next.deny)
+	next.egress.Port(next.db, 0, 40000, next.allow)
+	if err := r.Publish(next.Build(), epoch); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		run(t, r, progrun.ToPod, f.web, data.Bytes(), datapath.DropPolicy)
+		run(t, r, progrun.FromPod, f.web, reply.Bytes(), datapath.DropPolicy)
+	}
+	// A connection that the pod opens from the same port is another one.
+	run(t, r, progrun.FromPod, f.web, out(db4, tcp, progrun.TCPHeader(8080, 40000, progrun.SYN)).Bytes(), 0)
+	run(t, r, progrun.ToPod, f.web, data.Bytes(), 0)
+}
+
+// TestHairpin sends a pod's connection to itself through its service: it comes back by the pod's own veth with the
+// node's address as its source, and the answer goes to the node (S6).
+func TestHairpin(t *testing.T) {
+	f := newFixture(1)
+	r := start(t, f.Build(), progrun.Options{})
+	answer := out(node4, tcp, progrun.TCPHeader(9999, 40000, progrun.ACK))
+	run(t, r, progrun.FromPod, f.web, answer.Bytes(), datapath.DropPolicy)
+	run(t, r, progrun.ToPod, f.web, in(node4, tcp, progrun.TCPHeader(40000, 9999, progrun.SYN)).Bytes(), datapath.DropPolicy)
+	got, err := r.Hairpin(f.web, in(node4, tcp, progrun.TCPHeader(40000, 9999, progrun.SYN)).Bytes())
+	if err != nil || got.Drop != 0 {
+		t.Fatalf("back home: %v, %v", got.Drop, err)
+	}
+	run(t, r, progrun.FromPod, f.web, answer.Bytes(), 0)
+	if err := r.Publish(newFixture(2).Build(), epoch); err != nil {
+		t.Fatal(err)
+	}
+	run(t, r, progrun.FromPod, f.web, answer.Bytes(), 0)
 }
 
 // TestExpiry judges by the moment of the encoding (S28).
