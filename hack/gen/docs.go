@@ -33,7 +33,13 @@ func referencePages(l *language.Language, examples fs.FS) (map[string][]byte, er
 		return nil, err
 	}
 	fmt.Fprintf(&index, "| `tests` | [Test](test.md) | CUE only | %s |\n", firstSentence(test.Doc))
-	index.WriteString("\nAn absent field is never filled in: its meaning is in its line. An empty list is an error. Numbers such as S14 refer\nto [semantics](../semantics.md).\n")
+	index.WriteString(`
+- An absent field is never filled in: its meaning is in its line. What is absent, empty or zero stays so through CUE,
+  JSON, Go and the API server (S14).
+- An empty list is an error, and so is null; only the API server drops a null before anything can see it.
+- The CRDs in schemas/crds hold the same rules without a webhook, in CEL.
+- Numbers such as S14 refer to [semantics](../semantics.md).
+`)
 	pages["README.md"] = index.Bytes()
 	return pages, nil
 }
