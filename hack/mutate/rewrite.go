@@ -89,6 +89,9 @@ var mutActive = func() int { n, _ := strconv.Atoi(os.Getenv("WEIR_MUTANT")); ret
 
 func mut(n int) bool { return mutActive == n }
 
+// MutSet switches a mutant on; no goroutine of the compiler may be running.
+func MutSet(n int) { mutActive = n }
+
 type mutInteger interface {
 	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,13 +32,17 @@ func suites() []*suite {
 		return []string{"-test.run=TestPlanEqualsSemantics", "-oracle.shrink=false", "-oracle.pairs=" + strconv.Itoa(pairs)}
 	}
 	return []*suite{
-		{name: "oracle, short", pkg: "./test/oracle", timeout: 60 * time.Second, args: func(*options) []string { return property(1500) }},
 		{name: "resolve", pkg: "./compiler/resolve", timeout: 120 * time.Second, args: func(*options) []string { return nil }},
 		{name: "plan", pkg: "./compiler/plan", timeout: 60 * time.Second, args: func(*options) []string { return nil }},
-		{name: "oracle, other tests", pkg: "./test/oracle", timeout: 60 * time.Second, args: func(*options) []string { return []string{"-test.skip=TestPlanEqualsSemantics"} }},
+		{name: "oracle, other tests", pkg: "./test/oracle", timeout: 60 * time.Second, args: func(*options) []string { return []string{"-test.skip=TestPlanEqualsSemantics|TestMutants"} }},
 		{name: "oracle", pkg: "./test/oracle", timeout: 180 * time.Second, args: func(o *options) []string { return append(property(o.pairs), "-oracle.seed=100000") }},
 	}
 }
+
+// loopTest is added to the oracle's tests: it tries many mutants in one process, with the evaluator's answers kept.
+//
+//go:embed mutants_test.go.txt
+var loopTest string
 
 // compileError is a position in what the compiler prints.
 var compileError = regexp.MustCompile(`^(\S+\.go):(\d+):(?:(\d+):)? (.*)$`)
@@ -59,6 +64,11 @@ func build(ctx context.Context, root, work string, sources []*source) ([]*suite,
 			}
 			overlay[filepath.Join(filepath.Dir(s.path), "zz_mutants.go")] = helper
 		}
+		loop := filepath.Join(work, "mutants_test.go")
+		if err := os.WriteFile(loop, []byte(loopTest), 0o600); err != nil {
+			return nil, err
+		}
+		overlay[filepath.Join(root, "test/oracle/zz_mutants_test.go")] = loop
 		raw, err := json.Marshal(map[string]any{"Replace": overlay})
 		if err != nil {
 			return nil, err
@@ -150,37 +160,53 @@ func (s *source) drop(line, column int) bool {
 
 // testAll runs the suites for each mutant until one fails.
 func testAll(ctx context.Context, o *options, all []*suite, mutants []*mutant) error {
+	oracle := all[len(all)-1]
 	all = slices.DeleteFunc(all, func(s *suite) bool { return !o.suites.MatchString(s.name) })
 	for _, s := range all {
 		if fails, out := s.fails(ctx, o, 0); fails {
 			return fmt.Errorf("the suite %q fails without any mutant:\n%s", s.name, out)
 		}
 	}
-	deadline := time.Now().Add(o.budget)
-	var next, done atomic.Int64
-	var wg sync.WaitGroup
-	for range o.parallel {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(mutants); i = int(next.Add(1)) - 1 {
-				m := mutants[i]
-				switch {
-				case m.state == notCompiled:
-				case ctx.Err() != nil || time.Now().After(deadline):
-					m.state = untested
-				default:
-					m.state = try(ctx, o, all, m)
-				}
-				if m.state == survived || o.verbose {
-					fmt.Printf("%-12s %s  %s\n", m.state, m.place(), m.what)
-				}
-				if n := done.Add(1); n%50 == 0 {
-					fmt.Fprintf(os.Stderr, "%d of %d\n", n, len(mutants))
-				}
+	ctx, cancel := context.WithTimeout(ctx, o.budget)
+	defer cancel()
+	l := &loop{bin: oracle.bin, dir: oracle.dir, pairs: o.pairs}
+	if err := l.sound(ctx); err != nil {
+		return err
+	}
+	each(o.parallel, len(mutants), func(next func() int) { l.run(ctx, mutants, next) })
+	fmt.Fprintf(os.Stderr, "first pass: %d of %d noticed\n", count(mutants, killed), len(mutants))
+	each(o.parallel, len(mutants), func(next func() int) {
+		for i := next(); i < len(mutants); i = next() {
+			m := mutants[i]
+			if m.state == survived {
+				m.state = try(ctx, o, all, m)
 			}
-		})
+			if m.state == survived || o.verbose {
+				fmt.Printf("%-12s %s  %s\n", m.state, m.place(), m.what)
+			}
+		}
+	})
+	return nil
+}
+
+// each runs work in parallel; next gives each of n indexes to one of them, and then n or more.
+func each(parallel, n int, work func(next func() int)) {
+	var at atomic.Int64
+	var wg sync.WaitGroup
+	for range parallel {
+		wg.Go(func() { work(func() int { return int(at.Add(1)) - 1 }) })
 	}
 	wg.Wait()
-	return ctx.Err()
+}
+
+func count(mutants []*mutant, s state) int {
+	n := 0
+	for _, m := range mutants {
+		if m.state == s {
+			n++
+		}
+	}
+	return n
 }
 
 func try(ctx context.Context, o *options, all []*suite, m *mutant) state {

@@ -36,6 +36,8 @@ import (
 //  17. A backslash in a path is a slash: Envoy makes it one before anything sees it, and cannot refuse it (S24 asks for
 //     400). No rule and no backend ever sees one.
 //  18. Of the endpoints behind a service's address that answer alike, any one's rule may be named.
+//  19. A redirect is named by the rule that decides when all conditions hold, or else by a layer-7 rule or one that
+//     decides under some of them.
 
 // says is what a tier or layer answers (S9, S10).
 type says uint8

@@ -11,6 +11,9 @@ import (
 
 func (g *gen) policies() {
 	n := pick(g, 1, 2, 3, 4, 5, 6, 7, 8)
+	if g.large {
+		n, g.layer7 = 40, maxLayer7-2
+	}
 	names := g.Perm(n)
 	for i := range n {
 		p := ir.Policy{Layer: pick(g, ir.Orchestrator, ir.Mesh, ir.Mesh), Tier: pick(g, ir.Admin, ir.Namespace, ir.Namespace, ir.Baseline),

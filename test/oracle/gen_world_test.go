@@ -16,6 +16,8 @@ type gen struct {
 	w *world
 	// layer7 counts layer-7 rules: the evaluator tries every combination of their conditions.
 	layer7 int
+	// large worlds have more identities and rules than a machine word has bits.
+	large bool
 	// addresses and points are what flows are made of: where the world's rules and objects draw borders.
 	addresses []netip.Addr
 	points    []point
@@ -39,6 +41,7 @@ var genNow = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 // world makes a world.
 func (g *gen) world() *world {
 	g.w.now = genNow
+	g.large = g.one(100)
 	g.namespaces()
 	g.nodes()
 	g.pods()
@@ -94,7 +97,11 @@ func (g *gen) nodes() {
 }
 
 func (g *gen) pods() {
-	for i := range 3 + g.IntN(5) {
+	n := 3 + g.IntN(5)
+	if g.large {
+		n = 40
+	}
+	for i := range n {
 		node := g.IntN(len(g.w.inv.Nodes))
 		p := inventory.Pod{Namespace: pick(g, g.w.inv.Namespaces...).Name, Name: fmt.Sprintf("pod%d", i), ServiceAccount: pick(g, "default", "default", "web"),
 			Labels: map[string]string{"app": pick(g, "web", "db", "api"), "pod-template-hash": fmt.Sprint(g.IntN(100))}, Node: g.w.inv.Nodes[node].Name}
@@ -117,7 +124,7 @@ func (g *gen) pods() {
 
 func (g *gen) podAddresses(i, node int) []netip.Addr {
 	v4 := netip.AddrFrom4([4]byte{10, 1, byte(node), byte(i + 1)})
-	v6 := address(podRange6, 16*node+i+1)
+	v6 := address(podRange6, 64*node+i+1)
 	switch g.IntN(6) {
 	case 0:
 		return []netip.Addr{v4}

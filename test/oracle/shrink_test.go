@@ -157,6 +157,7 @@ func smallerPolicy(w *world, f flow, i int) []failure {
 // clone copies what shrinking changes.
 func (w *world) clone() *world {
 	c := *w
+	c.answers = nil
 	c.policies = slices.Clone(w.policies)
 	for i := range c.policies {
 		c.policies[i].Rules = slices.Clone(c.policies[i].Rules)

@@ -17,6 +17,14 @@ type world struct {
 	inv      inventory.Inventory
 	config   inventory.Config
 	now      time.Time
+	// answers, when not nil, keeps what was answered, for who asks the same of many plans.
+	answers map[asked]verdict
+}
+
+// asked is a flow at a moment (Unix seconds).
+type asked struct {
+	unix int64
+	f    flow
 }
 
 // place says how one end of a flow is named.
