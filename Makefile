@@ -35,7 +35,7 @@ demo: build ## check, test and enforce the example shop on this machine's kernel
 deps: ## install what the tests need, and say what
 	@hack/deps test
 
-test: deps build generate-check lint cross race ## everything: generated files, lint, unit, kernel, Envoy, race detector
+test: deps build generate-check lint cross unit race ## everything: generated files, lint, unit, kernel, Envoy, race detector
 
 lint: $(CACHE)/bin/golangci-lint ## go vet and golangci-lint
 	$(GO) vet ./...
@@ -51,11 +51,12 @@ generate: deps ## write generated files again: Go types, CRDs, reference, BPF ob
 generate-check: generate ## fail when a generated file is not fresh
 	@git diff --exit-code --stat -- schemas docs/reference datapath || { echo "generated files are stale: commit what 'make generate' wrote" >&2; exit 1; }
 
-unit: ## the tests, without the race detector
-	$(GO) test ./...
+unit: ## every test, without the race detector
+	$(GO) test -timeout 40m ./...
 
-race: ## the tests under the race detector
-	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
+# The property and corpus tests run one goroutine over a great deal of input: the race detector would only slow them.
+race: ## the tests under the race detector, in their short form
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 40m $$($(GO) list ./... | grep -vE '/test/(oracle|conformance|envoy|bench)')
 
 fuzz: ## each fuzz target for FUZZTIME (default 20s)
 	@hack/fuzz $(or $(FUZZTIME),20s)
