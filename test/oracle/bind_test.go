@@ -216,6 +216,12 @@ func (c *compiled) compare(f flow, src, dst plan.End, got *plan.Answer, want *ve
 }
 
 func (c *compiled) compareSide(got *plan.Decision, want *judgement, r *request) error {
+	if want.log != notCompared && want.enforced.reason != plan.ByNoWaypoint && loggedIf(got.Log) != want.log {
+		return fmt.Errorf("logged: plan %t", got.Log)
+	}
+	if got.Verdict != got.Audit.Verdict && !got.AuditDiffers() {
+		return fmt.Errorf("audit has another verdict, and does not differ (S30)")
+	}
 	for _, chain := range []struct {
 		name          string
 		got           *plan.Outcome

@@ -20,6 +20,24 @@ type verdict struct {
 type judgement struct {
 	enforced, audit               outcome
 	requestEnforced, requestAudit outcome
+	log                           logged
+}
+
+// logged says whether a flow is recorded; where a redirect or a service leaves open which rule's wish counts, it is not
+// compared.
+type logged uint8
+
+const (
+	notCompared logged = iota
+	notLogged
+	isLogged
+)
+
+func loggedIf(yes bool) logged {
+	if yes {
+		return isLogged
+	}
+	return notLogged
 }
 
 // decide answers for a flow: it is allowed when the source's egress and the destination's ingress both allow it (S8).
@@ -41,7 +59,7 @@ func (w *world) decide(f flow) verdict {
 	return v
 }
 
-func same(o outcome) judgement { return judgement{o, o, o, o} }
+func same(o outcome) judgement { return judgement{o, o, o, o, notCompared} }
 
 // judge asks one side in both chains, for the connection and for the request.
 func (w *world) judge(d ir.Direction, src, dst party, f flow) judgement {
@@ -59,11 +77,26 @@ func (w *world) judge(d ir.Direction, src, dst party, f flow) judgement {
 	q := question{w: w, direction: d, subject: subject.pod, peer: peer, destination: dst, space: f.space, number: f.number}
 	var j judgement
 	j.enforced = q.connection()
+	j.log = q.logged(j.enforced)
 	j.requestEnforced = q.afterRequest(j.enforced, f.request)
 	q.audit = true
 	j.audit = q.connection()
 	j.requestAudit = q.afterRequest(j.audit, f.request)
 	return j
+}
+
+// logged: a rule may say so; else denied connections of enrolled endpoints, and allowed ones, as MeshConfig says.
+func (q *question) logged(o outcome) logged {
+	switch {
+	case o.verdict == plan.Redirect:
+		return notCompared
+	case o.rule != nil && o.rule.Log != nil:
+		return loggedIf(*o.rule.Log)
+	case o.verdict == plan.Deny:
+		return loggedIf(q.w.config.LogDenied && q.w.enrolled(q.subject))
+	default:
+		return loggedIf(q.w.config.LogAllowed)
+	}
 }
 
 // afterRequest is the answer once the request is seen: only a redirected connection's requests are looked at (S22).

@@ -68,7 +68,7 @@ func (g *gen) kind(p *ir.Policy) {
 
 func (g *gen) rule(p *ir.Policy) ir.Rule {
 	r := ir.Rule{Direction: pick(g, ir.Egress, ir.Ingress, ir.Ingress), Action: pick(g, ir.Deny, ir.Allow, ir.Allow), Name: pick(g, "", "a rule"), Audit: p.Audit || g.one(10)}
-	if p.Tier == ir.Admin && g.one(4) {
+	if p.Tier == ir.Admin && g.one(3) {
 		r.Action = ir.Pass
 	}
 	if p.Kind == "NetworkPolicy" {
