@@ -88,6 +88,8 @@ type evaluator struct {
 	fields map[string]bool // the bundle's fields
 	built  int             // objects evaluated in this context
 	bytes  int             // of all objects' JSON
+	// dropped is true when there were more findings than are kept.
+	dropped bool
 }
 
 // places is what an object's place gives it.
@@ -142,17 +144,16 @@ func (e *evaluator) pack(p *pack) error {
 		e.report(imp.diags)
 		return nil
 	}
-	return e.pieces(&unit{evaluator: e, pack: p, imp: imp, user: userFiles(p)}, layoutOf(files, e.fields))
+	u := &unit{evaluator: e, pack: p, imp: imp, own: names(p.own), user: names(p.own, p.inherited, imp.files)}
+	return e.pieces(u, layoutOf(files, e.fields))
 }
 
-// userFiles names the files whose places may be shown for a package.
-func userFiles(p *pack) map[string]bool {
+func names(lists ...[]*sourceFile) map[string]bool {
 	m := map[string]bool{}
-	for _, f := range p.own {
-		m[f.name] = true
-	}
-	for _, f := range p.inherited {
-		m[f.name] = true
+	for _, l := range lists {
+		for _, f := range l {
+			m[f.name] = true
+		}
 	}
 	return m
 }
@@ -162,11 +163,12 @@ type unit struct {
 	*evaluator
 	pack   *pack
 	imp    *importer
-	user   map[string]bool
-	raw    cue.Value // the piece as the user's files alone have it
-	value  cue.Value // and with what the places give
-	full   cue.Value // and unified with the closed bundle, where that was needed
-	failed bool      // what the package shares is in error: further pieces would say the same
+	own    map[string]bool // the files of its folder
+	user   map[string]bool // the files whose places may be shown: its own, those above and those it imports
+	raw    cue.Value       // the piece as the user's files alone have it
+	value  cue.Value       // and with what the places give
+	full   cue.Value       // and unified with the closed bundle, where that was needed
+	failed bool            // what the package shares is in error: further pieces would say the same
 }
 
 // pieces evaluates a package, a few objects at a time where that means the same.
@@ -227,15 +229,11 @@ func written(o *object) Object {
 func (u *unit) owned(l *layout) []*object {
 	var own []*object
 	for _, o := range l.objects {
-		if slices.ContainsFunc(o.decls, func(f *ast.Field) bool { return u.ownFile(f.Pos().Filename()) }) {
+		if slices.ContainsFunc(o.decls, func(f *ast.Field) bool { return u.own[f.Pos().Filename()] }) {
 			own = append(own, o)
 		}
 	}
 	return own
-}
-
-func (u *unit) ownFile(name string) bool {
-	return slices.ContainsFunc(u.pack.own, func(f *sourceFile) bool { return f.name == name })
 }
 
 // whole evaluates a package in one piece, with the objects that it computes.
@@ -265,7 +263,7 @@ func (u *unit) whole(l *layout, own []*object) error {
 			if written[k] != nil {
 				continue
 			}
-			if at := u.userPosition(it.Value()); at.File == "" || u.ownFile(at.File) {
+			if at := u.userPosition(it.Value()); at.File == "" || u.own[at.File] {
 				u.object(k, &object{key: k})
 			}
 		}
@@ -390,7 +388,7 @@ func nameOf(data []byte, key string) (name, namespace string) {
 
 func (e *evaluator) report(l diag.List) {
 	if room := maxDiagnostics - len(e.out.Diagnostics); len(l) > room {
-		l = l[:max(room, 0)]
+		l, e.dropped = l[:max(room, 0)], true
 	}
 	e.out.Diagnostics = append(e.out.Diagnostics, l...)
 }
@@ -401,9 +399,8 @@ func (e *evaluator) finish() {
 	slices.SortStableFunc(e.out.Objects, byPlace)
 	slices.SortStableFunc(e.out.Tests, byPlace)
 	e.repeats(e.out.Objects)
-	full := len(e.out.Diagnostics) >= maxDiagnostics
 	e.out.Diagnostics = append(e.out.Diagnostics, e.reader.diags...)
-	if full {
+	if e.dropped {
 		e.out.Diagnostics.Add(diag.Diagnostic{Code: CodeTooMany, Severity: diag.Error, Message: fmt.Sprintf("more than %d findings: the rest is left out", maxDiagnostics), Hint: "correct these first"})
 	}
 	e.out.Diagnostics.Sort()

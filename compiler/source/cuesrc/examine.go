@@ -160,7 +160,7 @@ func (u *unit) unknownFields(l *layout) {
 	for _, f := range l.others {
 		name, _ := staticName(f)
 		at := spanOf(f.Label).position()
-		if !u.ownFile(at.File) {
+		if !u.own[at.File] {
 			continue
 		}
 		u.report(diag.List{u.topLevel(name, at)})
@@ -192,7 +192,7 @@ func (u *unit) computedFields(l *layout) {
 		if u.fields[name] || known[name] {
 			continue
 		}
-		if at := u.userPosition(it.Value()); at.File == "" || u.ownFile(at.File) {
+		if at := u.userPosition(it.Value()); at.File == "" || u.own[at.File] {
 			u.report(diag.List{u.topLevel(name, at)})
 		}
 	}

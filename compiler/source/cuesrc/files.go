@@ -44,6 +44,8 @@ type reader struct {
 	// roots are the folders that were named, absolute.
 	roots []string
 	total int64
+	// imported are the packages that the files import, as path:name; nil until it is asked.
+	imported map[string]bool
 }
 
 func (r *reader) errorAt(code diag.Code, file, message, hint string) {

@@ -31,7 +31,9 @@ type importer struct {
 	schema  *build.Instance
 	module  *module
 	loading map[string]bool
-	diags   diag.List
+	// files are those of the packages that were loaded.
+	files []*sourceFile
+	diags diag.List
 }
 
 func newImporter(r *reader, schema *build.Instance, m *module) *importer {
@@ -131,6 +133,7 @@ func (i *importer) local(pos token.Pos, p ast.ImportPath) *build.Instance {
 		return inst
 	}
 	files = append(files, i.reader.inherited(lib, map[string][]*sourceFile{})...)
+	i.files = append(i.files, files...)
 	parsed, diags := parse(files)
 	i.diags = append(i.diags, diags...)
 	for _, f := range parsed {

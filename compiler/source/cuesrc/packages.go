@@ -82,13 +82,16 @@ func (r *reader) isLibrary(p *pack) bool {
 	if err != nil {
 		return false
 	}
-	own := path.Join(p.module.path, filepath.ToSlash(rel))
-	return slices.ContainsFunc(r.files, func(f *sourceFile) bool {
-		return slices.ContainsFunc(f.imports, func(i string) bool {
-			ip := ast.ParseImportPath(i)
-			return ip.Path == own && ip.Qualifier == p.name
-		})
-	})
+	if r.imported == nil {
+		r.imported = map[string]bool{}
+		for _, f := range r.files {
+			for _, i := range f.imports {
+				ip := ast.ParseImportPath(i)
+				r.imported[ip.Path+":"+ip.Qualifier] = true
+			}
+		}
+	}
+	return r.imported[path.Join(p.module.path, filepath.ToSlash(rel))+":"+p.name]
 }
 
 // inherited returns the files above a package's folder that belong to it. Folders that were not named, but
