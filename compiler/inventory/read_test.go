@@ -188,8 +188,31 @@ kind: Node
 metadata: {name: n2}
 spec: {podCIDRs: [10.1.0.0/24, "fd01::/64"], podCIDR: 10.1.0.0/24}
 status: {addresses: [{type: InternalIP, address: 192.168.0.2}, {type: Hostname, address: n2}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: on-n2}
+spec: {nodeName: n2}
+status: {phase: Running, hostIP: 192.168.0.2}
 `, []string{"namespace default {kubernetes.io/metadata.name=default}", "node n1 [192.168.0.1] []", "node n2 [192.168.0.2] [10.1.0.0/24 fd01::/64]",
-			"pod default/etcd-n1 of Pod/etcd-n1 {} sa=default host [192.168.0.1 fd00::1]"}},
+			"pod default/etcd-n1 of Pod/etcd-n1 {} sa=default host [192.168.0.1 fd00::1]", "pod default/on-n2 of Pod/on-n2 {} sa=default"}},
+		{"an endpoint's reference finds a pod whose address is not known", `
+apiVersion: v1
+kind: Pod
+metadata: {name: a}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: s}
+spec: {clusterIP: 10.96.0.1, ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: s-1, labels: {kubernetes.io/service-name: s}}
+addressType: IPv4
+ports: [{name: "", port: 8080}]
+endpoints: [{addresses: [10.0.0.7], targetRef: {kind: Pod, name: a}}, {addresses: [10.0.0.8], targetRef: {kind: Pod, name: gone}}]
+`, []string{"namespace default {kubernetes.io/metadata.name=default}", "pod default/a of Pod/a {} sa=default", "service default/s [10.96.0.1] exposed=false :TCP/80>10.0.0.8:8080,default/a:8080"}},
 		{"services by selector and by slices (S27)", `
 apiVersion: v1
 kind: Pod

@@ -49,6 +49,7 @@ func TestParse(t *testing.T) {
 		{"list", "a.yaml", "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: A\n  metadata: {name: x}\n- apiVersion: v1\n  kind: BList\n  items:\n  - metadata: {name: b}\n",
 			[]string{`a.yaml:4:3 v1 A x {"apiVersion":"v1","kind":"A","metadata":{"name":"x"}}`, `a.yaml:10:5 v1 B b {"metadata":{"name":"b"}}`}},
 		{"list without items", "a.yaml", "apiVersion: v1\nkind: PodList\nitems: null\n", nil},
+		{"items of a plain list say what they are", "a.yaml", "apiVersion: v1\nkind: List\nitems:\n- kind: A\n  metadata: {name: x}\n", []string{`a.yaml:4:3: error WEIR1032: an object without apiVersion`}},
 		{"list that is none", "a.yaml", "apiVersion: v1\nkind: PodList\nitems: 3\n", []string{`a.yaml:3:8: error WEIR1040: items of PodList is no list`}},
 		{"JSON stream with tabs", "a.json", "{\n\t\"apiVersion\": \"v1\", \"kind\": \"A\",\n\t\"metadata\": {\"name\": \"x\", \"n\": [1, 1.50, 1e3, true, null, \"\\u00e9\"]}}\n{\"apiVersion\":\"v1\",\"kind\":\"A\",\"metadata\":{\"name\":\"y\"}}",
 			[]string{`a.json:1:1 v1 A x {"apiVersion":"v1","kind":"A","metadata":{"name":"x","n":[1,1.50,1e3,true,null,"é"]}}`,

@@ -15,9 +15,9 @@ import (
 
 // walk lists the files to read. It follows kubectl: a named file is read whatever it is called, a folder is walked
 // in full (hidden files too), files in it are told by their ending, links to files are followed and links to
-// folders inside a folder are not. Unlike kubectl it leaves .git and compiled plans alone, follows a named link to a folder, says
-// which links it did not follow, and reads a file once by whichever ways it is reached (a mounted ConfigMap shows
-// each file twice).
+// folders inside a folder are not. Unlike kubectl it leaves .git and compiled plans alone, follows a named link to
+// a folder, says which links it did not follow, and reads a file once by whichever ways it is reached (a mounted
+// ConfigMap shows each file twice).
 func (r *reader) walk(ctx context.Context, paths []string) []string {
 	w := walker{ctx: ctx, reader: r, seen: map[string]bool{}}
 	for _, p := range paths {
