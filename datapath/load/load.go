@@ -45,6 +45,8 @@ type Objects struct {
 	bpf.WeirObjects
 	config Config
 	spec   *ebpf.MapSpec // of an endpoint's share of conntrack
+	// settled tells when no packet reads the generation before the current one any more; nil when nobody waits for it.
+	settled chan error
 }
 
 // New loads the programs. Maps in reuse, by name, take the place of new ones and set their own sizes.
@@ -122,15 +124,33 @@ func (o *Objects) Publish(g *encode.Generation) error {
 	if err != nil {
 		return err
 	}
-	if m.current() != 0 {
-		// The room may have been the generation before the current one's: no packet may still be reading it.
-		if err := o.grace(); err != nil {
-			return err
-		}
+	// The room may have been the generation before the current one's: no packet may still be reading it.
+	if err := o.settle(m.current() != 0); err != nil {
+		return err
 	}
 	copy(m.bytes[at:], g.Bytes)
 	atomic.StoreUint64(m.root(), at)
+	o.settled = make(chan error, 1)
+	go func(done chan error) { done <- o.grace() }(o.settled)
 	return nil
+}
+
+// settle waits until a grace period has passed since the last swap: the one that Publish began, or, when another process
+// swapped last, a new one.
+func (o *Objects) settle(swapped bool) error {
+	switch done := o.settled; {
+	case done != nil:
+		o.settled = nil
+		return <-done
+	case swapped:
+		return o.grace()
+	}
+	return nil
+}
+
+// Close frees the programs and maps, as far as nothing else holds them.
+func (o *Objects) Close() error {
+	return errors.Join(o.settle(false), o.WeirObjects.Close())
 }
 
 // Fits reports whether Publish has room for a generation of the given size.
