@@ -184,7 +184,7 @@ func TestCheckSaysWhere(t *testing.T) {
 	doc := changed(t, "policy", "spec.ingress.0.from.0.pod", "{}")
 	got := schemas.Check("MeshPolicy", decode(t, doc))
 	want := []string{"spec", "ingress", "0", "from", "0", "pod"}
-	if len(got) != 1 || !got[0].Unknown || !slices.Equal(got[0].Path, want) {
+	if len(got) != 1 || got[0].Class != schemas.UnknownField || !slices.Equal(got[0].Path, want) {
 		t.Errorf("got %+v, want one unknown field at %v", got, want)
 	}
 	// A guard over a list points at the element.

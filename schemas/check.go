@@ -9,23 +9,43 @@ import (
 // Problem is one thing that is wrong with a value.
 type Problem struct {
 	// Path leads to it from the value: field names, and the indexes of lists as decimal numbers.
-	Path []string
+	Path  []string
+	Class Class
+	// Field is the name of a field that is missing from what Path leads to.
+	Field string
 	// Message is one line that says what is wrong.
 	Message string
-	// Unknown is true when the last name of Path is no field there; Fields then gives the names that are.
-	Unknown bool
 }
+
+// Class is a kind of problem.
+type Class uint8
+
+// The classes.
+const (
+	// WrongValue is out of bounds, not of the pattern, or none of the words.
+	WrongValue Class = iota
+	// WrongType is a string for a number, a list for a structure, null.
+	WrongType
+	// MissingField is a required field that is not there.
+	MissingField
+	// UnknownField is the last name of the path, which is no field there; Fields gives the names that are.
+	UnknownField
+	// WrongKey is a key of a map, the last name of the path.
+	WrongKey
+	// BrokenRule is fields that do not go together, or a list that must not be empty.
+	BrokenRule
+)
 
 // Check returns all that is wrong with a value of a definition such as MeshPolicy, MeshRoute or Test, in the order of
 // the value's fields in the language; nil where CUE and the API server accept it, too. The value is what encoding/json
-// decodes into an any; numbers may also be json.Number or any of Go's integers. It panics where the language has no
-// such definition: ask Fields first where the name comes from outside.
+// decodes into an any; numbers may also be json.Number or any of Go's integers. A definition that the language does not
+// have is a problem, too.
 //
 // CUE says the same, more slowly and only until the first problem of a list.
 func Check(def string, value any) []Problem {
 	f := checkOf(def)
 	if f == nil {
-		panic("schemas: there is no definition " + def)
+		return []Problem{{Class: WrongValue, Message: "the language has no " + strconv.Quote(def)}}
 	}
 	c := &checker{}
 	f(c, value)
@@ -49,15 +69,23 @@ type member struct {
 }
 
 // refuse notes a problem of what is at hand, or of what lies below it.
-func (c *checker) refuse(message string, below ...string) {
-	c.problems = append(c.problems, Problem{Path: append(slices.Clone(c.path), below...), Message: message})
+func (c *checker) refuse(class Class, message string, below ...string) {
+	c.problems = append(c.problems, Problem{Path: append(slices.Clone(c.path), below...), Class: class, Message: message})
+}
+
+// rule notes fields that do not go together.
+func (c *checker) rule(message string, below ...string) { c.refuse(BrokenRule, message, below...) }
+
+// wrongType notes a value of another type than the language's.
+func (c *checker) wrongType(want string, v any) {
+	c.refuse(WrongType, want+" is needed here, not "+describe(v))
 }
 
 // below checks v as what lies at name.
 func (c *checker) below(name string, v any, f check) {
 	c.path = append(c.path, name)
 	if v == nil {
-		c.refuse("null says nothing: leave the field out")
+		c.refuse(WrongType, "null says nothing: leave the field out")
 	} else {
 		f(c, v)
 	}
@@ -67,7 +95,7 @@ func (c *checker) below(name string, v any, f check) {
 func (c *checker) object(v any) (map[string]any, bool) {
 	o, ok := v.(map[string]any)
 	if !ok {
-		c.refuse("a structure is needed here, not " + describe(v))
+		c.wrongType("a structure", v)
 	}
 	return o, ok
 }
@@ -82,7 +110,8 @@ func (c *checker) fields(o map[string]any, members []member) {
 			known++
 			c.below(m.name, v, m.check)
 		case m.required:
-			c.refuse("the field " + m.name + " is missing")
+			c.problems = append(c.problems, Problem{Path: slices.Clone(c.path), Class: MissingField, Field: m.name,
+				Message: "the field " + m.name + " is missing"})
 		}
 	}
 	if known == len(o) {
@@ -90,8 +119,7 @@ func (c *checker) fields(o map[string]any, members []member) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(o)) {
 		if !slices.ContainsFunc(members, func(m member) bool { return m.name == name }) {
-			c.problems = append(c.problems, Problem{Path: append(slices.Clone(c.path), name),
-				Message: "unknown field " + strconv.Quote(name), Unknown: true})
+			c.refuse(UnknownField, "unknown field "+strconv.Quote(name), name)
 		}
 	}
 }
@@ -122,11 +150,11 @@ func (c *checker) clean(name string) bool {
 func (c *checker) list(v any, limit int, elem check) {
 	l, ok := v.([]any)
 	if !ok {
-		c.refuse("a list is needed here, not " + describe(v))
+		c.wrongType("a list", v)
 		return
 	}
 	if len(l) > limit {
-		c.refuse("this list has " + strconv.Itoa(len(l)) + " entries; at most " + strconv.Itoa(limit) + " are possible")
+		c.refuse(WrongValue, "this list has "+strconv.Itoa(len(l))+" entries; at most "+strconv.Itoa(limit)+" are possible")
 		return
 	}
 	for i, e := range l {
@@ -140,11 +168,15 @@ func (c *checker) entries(v any, limit int, key, elem check) {
 		return
 	}
 	if len(m) > limit {
-		c.refuse("this has " + strconv.Itoa(len(m)) + " entries; at most " + strconv.Itoa(limit) + " are possible")
+		c.refuse(WrongValue, "this has "+strconv.Itoa(len(m))+" entries; at most "+strconv.Itoa(limit)+" are possible")
 		return
 	}
 	for _, k := range slices.Sorted(maps.Keys(m)) {
+		before := len(c.problems)
 		c.below(k, k, key)
+		for i := range c.problems[before:] {
+			c.problems[before+i].Class = WrongKey
+		}
 		c.below(k, m[k], elem)
 	}
 }

@@ -179,7 +179,7 @@ func checkClusterMeshPolicy(c *checker, v any) {
 		return
 	}
 	if at(o, "metadata", "namespace") != nil {
-		c.refuse("a ClusterMeshPolicy has no namespace")
+		c.rule("a ClusterMeshPolicy has no namespace")
 	}
 }
 
@@ -204,17 +204,17 @@ func checkClusterMeshPolicySpec(c *checker, v any) {
 	}
 	if at(o, "ingress") != nil {
 		if equal(length(at(o, "ingress")), int64(0)) {
-			c.refuse("ingress is empty: leave the field out")
+			c.rule("ingress is empty: leave the field out")
 		}
 	}
 	if at(o, "egress") != nil {
 		if equal(length(at(o, "egress")), int64(0)) {
-			c.refuse("egress is empty: leave the field out")
+			c.rule("egress is empty: leave the field out")
 		}
 	}
 	if at(o, "subject") != nil {
 		if at(o, "ingress") == nil && at(o, "egress") == nil {
-			c.refuse("a policy needs ingress or egress")
+			c.rule("a policy needs ingress or egress")
 		}
 	}
 	if equal(at(o, "tier"), "baseline") {
@@ -222,7 +222,7 @@ func checkClusterMeshPolicySpec(c *checker, v any) {
 			if c.clean("ingress") {
 				for i0, r := range elements(at(o, "ingress")) {
 					if equal(at(r, "action"), "pass") {
-						c.refuse("pass is an action of the admin tier only", "ingress", strconv.Itoa(i0))
+						c.rule("pass is an action of the admin tier only", "ingress", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -233,7 +233,7 @@ func checkClusterMeshPolicySpec(c *checker, v any) {
 			if c.clean("egress") {
 				for i0, r := range elements(at(o, "egress")) {
 					if equal(at(r, "action"), "pass") {
-						c.refuse("pass is an action of the admin tier only", "egress", strconv.Itoa(i0))
+						c.rule("pass is an action of the admin tier only", "egress", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -260,14 +260,14 @@ func checkClusterSubject(c *checker, v any) {
 	}
 	if at(o, "serviceAccounts") != nil {
 		if equal(length(at(o, "serviceAccounts")), int64(0)) {
-			c.refuse("serviceAccounts is empty: leave the field out for any")
+			c.rule("serviceAccounts is empty: leave the field out for any")
 		}
 	}
 	if at(o, "serviceAccounts") != nil {
 		if c.clean("serviceAccounts") {
 			for i0, s := range elements(at(o, "serviceAccounts")) {
 				if !contains(s, "/") {
-					c.refuse("a service account in a cluster kind is \"namespace/name\"", "serviceAccounts", strconv.Itoa(i0))
+					c.rule("a service account in a cluster kind is \"namespace/name\"", "serviceAccounts", strconv.Itoa(i0))
 				}
 			}
 		}
@@ -296,12 +296,12 @@ func checkClusterIngressRule(c *checker, v any) {
 	}
 	if at(o, "ports") != nil {
 		if equal(length(at(o, "ports")), int64(0)) {
-			c.refuse("ports is empty: leave the field out for any, or write what you mean")
+			c.rule("ports is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "http") != nil {
 		if equal(length(at(o, "http")), int64(0)) {
-			c.refuse("http is empty: leave the field out for any, or write what you mean")
+			c.rule("http is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "ports") != nil {
@@ -309,7 +309,7 @@ func checkClusterIngressRule(c *checker, v any) {
 			if c.clean("ports") {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocol") == nil && at(p, "protocolNumber") == nil {
-						c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
+						c.rule("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -321,7 +321,7 @@ func checkClusterIngressRule(c *checker, v any) {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocol") != nil {
 						if differ(at(p, "protocol"), "TCP") {
-							c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+							c.rule("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
 						}
 					}
 				}
@@ -333,7 +333,7 @@ func checkClusterIngressRule(c *checker, v any) {
 			if c.clean("ports") {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocolNumber") != nil {
-						c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+						c.rule("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -342,42 +342,42 @@ func checkClusterIngressRule(c *checker, v any) {
 	if at(o, "authentication") != nil {
 		if equal(at(o, "authentication"), "none") {
 			if at(o, "exception") == nil {
-				c.refuse("authentication none needs an exception from the register: exception: NAME")
+				c.rule("authentication none needs an exception from the register: exception: NAME")
 			}
 		}
 	}
 	if differ(at(o, "action"), "allow") {
 		if at(o, "expires") != nil {
-			c.refuse("only an allow may expire")
+			c.rule("only an allow may expire")
 		}
 	}
 	if differ(at(o, "action"), "allow") {
 		if at(o, "authentication") != nil {
-			c.refuse("authentication belongs to an allow")
+			c.rule("authentication belongs to an allow")
 		}
 	}
 	if at(o, "exception") != nil {
 		if at(o, "authentication") == nil {
-			c.refuse("exception goes with authentication none")
+			c.rule("exception goes with authentication none")
 		}
 	}
 	if at(o, "exception") != nil {
 		if at(o, "authentication") != nil {
 			if differ(at(o, "authentication"), "none") {
-				c.refuse("exception goes with authentication none")
+				c.rule("exception goes with authentication none")
 			}
 		}
 	}
 	if at(o, "from") != nil {
 		if equal(length(at(o, "from")), int64(0)) {
-			c.refuse("from is empty: leave the field out for any, or write what you mean")
+			c.rule("from is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "from") != nil {
 		if c.clean("from") {
 			for i0, p := range elements(at(o, "from")) {
 				if at(p, "dns") != nil {
-					c.refuse("a dns name is a peer of egress only", "from", strconv.Itoa(i0))
+					c.rule("a dns name is a peer of egress only", "from", strconv.Itoa(i0))
 				}
 			}
 		}
@@ -388,7 +388,7 @@ func checkClusterIngressRule(c *checker, v any) {
 				if at(p, "serviceAccounts") != nil {
 					for i2, s := range elements(at(p, "serviceAccounts")) {
 						if !contains(s, "/") {
-							c.refuse("a service account in a cluster kind is \"namespace/name\"", "from", strconv.Itoa(i0), "serviceAccounts", strconv.Itoa(i2))
+							c.rule("a service account in a cluster kind is \"namespace/name\"", "from", strconv.Itoa(i0), "serviceAccounts", strconv.Itoa(i2))
 						}
 					}
 				}
@@ -419,12 +419,12 @@ func checkClusterEgressRule(c *checker, v any) {
 	}
 	if at(o, "ports") != nil {
 		if equal(length(at(o, "ports")), int64(0)) {
-			c.refuse("ports is empty: leave the field out for any, or write what you mean")
+			c.rule("ports is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "http") != nil {
 		if equal(length(at(o, "http")), int64(0)) {
-			c.refuse("http is empty: leave the field out for any, or write what you mean")
+			c.rule("http is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "ports") != nil {
@@ -432,7 +432,7 @@ func checkClusterEgressRule(c *checker, v any) {
 			if c.clean("ports") {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocol") == nil && at(p, "protocolNumber") == nil {
-						c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
+						c.rule("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -444,7 +444,7 @@ func checkClusterEgressRule(c *checker, v any) {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocol") != nil {
 						if differ(at(p, "protocol"), "TCP") {
-							c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+							c.rule("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
 						}
 					}
 				}
@@ -456,7 +456,7 @@ func checkClusterEgressRule(c *checker, v any) {
 			if c.clean("ports") {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocolNumber") != nil {
-						c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+						c.rule("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -465,35 +465,35 @@ func checkClusterEgressRule(c *checker, v any) {
 	if at(o, "authentication") != nil {
 		if equal(at(o, "authentication"), "none") {
 			if at(o, "exception") == nil {
-				c.refuse("authentication none needs an exception from the register: exception: NAME")
+				c.rule("authentication none needs an exception from the register: exception: NAME")
 			}
 		}
 	}
 	if differ(at(o, "action"), "allow") {
 		if at(o, "expires") != nil {
-			c.refuse("only an allow may expire")
+			c.rule("only an allow may expire")
 		}
 	}
 	if differ(at(o, "action"), "allow") {
 		if at(o, "authentication") != nil {
-			c.refuse("authentication belongs to an allow")
+			c.rule("authentication belongs to an allow")
 		}
 	}
 	if at(o, "exception") != nil {
 		if at(o, "authentication") == nil {
-			c.refuse("exception goes with authentication none")
+			c.rule("exception goes with authentication none")
 		}
 	}
 	if at(o, "exception") != nil {
 		if at(o, "authentication") != nil {
 			if differ(at(o, "authentication"), "none") {
-				c.refuse("exception goes with authentication none")
+				c.rule("exception goes with authentication none")
 			}
 		}
 	}
 	if at(o, "to") != nil {
 		if equal(length(at(o, "to")), int64(0)) {
-			c.refuse("to is empty: leave the field out for any, or write what you mean")
+			c.rule("to is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "to") != nil {
@@ -501,7 +501,7 @@ func checkClusterEgressRule(c *checker, v any) {
 			for i0, p := range elements(at(o, "to")) {
 				if at(p, "entity") != nil {
 					if equal(at(p, "entity"), "own-node") {
-						c.refuse("own-node is a peer of ingress only", "to", strconv.Itoa(i0))
+						c.rule("own-node is a peer of ingress only", "to", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -513,7 +513,7 @@ func checkClusterEgressRule(c *checker, v any) {
 				if at(p, "serviceAccounts") != nil {
 					for i2, s := range elements(at(p, "serviceAccounts")) {
 						if !contains(s, "/") {
-							c.refuse("a service account in a cluster kind is \"namespace/name\"", "to", strconv.Itoa(i0), "serviceAccounts", strconv.Itoa(i2))
+							c.rule("a service account in a cluster kind is \"namespace/name\"", "to", strconv.Itoa(i0), "serviceAccounts", strconv.Itoa(i2))
 						}
 					}
 				}
@@ -540,11 +540,11 @@ func checkMeshConfig(c *checker, v any) {
 		return
 	}
 	if at(o, "metadata", "namespace") != nil {
-		c.refuse("a MeshConfig has no namespace")
+		c.rule("a MeshConfig has no namespace")
 	}
 	if at(o, "metadata", "name") != nil {
 		if differ(at(o, "metadata", "name"), "default") {
-			c.refuse("a mesh has one MeshConfig, and its name is default")
+			c.rule("a mesh has one MeshConfig, and its name is default")
 		}
 	}
 }
@@ -574,12 +574,12 @@ func checkMeshConfigSpec(c *checker, v any) {
 	}
 	if at(o, "enrolment") != nil {
 		if equal(length(at(o, "enrolment")), int64(0)) {
-			c.refuse("enrolment is empty: leave the field out for the default")
+			c.rule("enrolment is empty: leave the field out for the default")
 		}
 	}
 	if at(o, "jwtProviders") != nil {
 		if equal(length(at(o, "jwtProviders")), int64(0)) {
-			c.refuse("jwtProviders is empty: leave the field out")
+			c.rule("jwtProviders is empty: leave the field out")
 		}
 	}
 }
@@ -599,17 +599,17 @@ func checkRanges(c *checker, v any) {
 	}
 	if at(o, "pods") != nil {
 		if equal(length(at(o, "pods")), int64(0)) {
-			c.refuse("pods is empty: leave the field out")
+			c.rule("pods is empty: leave the field out")
 		}
 	}
 	if at(o, "nodes") != nil {
 		if equal(length(at(o, "nodes")), int64(0)) {
-			c.refuse("nodes is empty: leave the field out")
+			c.rule("nodes is empty: leave the field out")
 		}
 	}
 	if at(o, "services") != nil {
 		if equal(length(at(o, "services")), int64(0)) {
-			c.refuse("services is empty: leave the field out")
+			c.rule("services is empty: leave the field out")
 		}
 	}
 }
@@ -639,7 +639,7 @@ func checkWaypoints(c *checker, v any) {
 	}
 	if at(o, "selectors") != nil {
 		if equal(length(at(o, "selectors")), int64(0)) {
-			c.refuse("selectors is empty: leave the field out for any")
+			c.rule("selectors is empty: leave the field out for any")
 		}
 	}
 }
@@ -693,7 +693,7 @@ func checkJWTProvider(c *checker, v any) {
 		return
 	}
 	if equal(length(at(o, "audiences")), int64(0)) {
-		c.refuse("audiences is empty: a token for anyone would do")
+		c.rule("audiences is empty: a token for anyone would do")
 	}
 }
 
@@ -713,7 +713,7 @@ func checkKubeAPIServer(c *checker, v any) {
 		return
 	}
 	if equal(length(at(o, "addresses")), int64(0)) {
-		c.refuse("addresses is empty: leave kubeAPIServer out")
+		c.rule("addresses is empty: leave kubeAPIServer out")
 	}
 }
 
@@ -735,7 +735,7 @@ func checkMeshException(c *checker, v any) {
 		return
 	}
 	if at(o, "metadata", "namespace") != nil {
-		c.refuse("a MeshException has no namespace")
+		c.rule("a MeshException has no namespace")
 	}
 }
 
@@ -759,31 +759,31 @@ func checkMeshExceptionSpec(c *checker, v any) {
 		return
 	}
 	if equal(length(at(o, "covers")), int64(0)) {
-		c.refuse("covers is empty: name the policies that may use the exception")
+		c.rule("covers is empty: name the policies that may use the exception")
 	}
 	if at(o, "owner") != nil {
 		if at(o, "expires") == nil {
 			if at(o, "platform") == nil {
-				c.refuse("an exception needs an end: expires")
+				c.rule("an exception needs an end: expires")
 			}
 		}
 	}
 	if at(o, "expires") == nil {
 		if at(o, "platform") != nil {
 			if equal(at(o, "platform"), false) {
-				c.refuse("an exception needs an end: expires")
+				c.rule("an exception needs an end: expires")
 			}
 		}
 	}
 	if at(o, "expires") != nil {
 		if at(o, "platform") != nil {
 			if equal(at(o, "platform"), true) {
-				c.refuse("a platform exception has no end: leave expires out")
+				c.rule("a platform exception has no end: leave expires out")
 			}
 		}
 	}
 	if equal(at(o, "owner"), at(o, "approver")) {
-		c.refuse("owner and approver must differ")
+		c.rule("owner and approver must differ")
 	}
 }
 
@@ -802,12 +802,12 @@ func checkCoverage(c *checker, v any) {
 		return
 	}
 	if at(o, "kind") == nil && at(o, "namespace") == nil && at(o, "policy") == nil {
-		c.refuse("an entry of covers needs kind, namespace or policy")
+		c.rule("an entry of covers needs kind, namespace or policy")
 	}
 	if at(o, "kind") != nil {
 		if equal(at(o, "kind"), "ClusterMeshPolicy") {
 			if at(o, "namespace") != nil {
-				c.refuse("a ClusterMeshPolicy has no namespace")
+				c.rule("a ClusterMeshPolicy has no namespace")
 			}
 		}
 	}
@@ -835,36 +835,36 @@ func checkHTTPMatch(c *checker, v any) {
 		return
 	}
 	if at(o, "methods") == nil && at(o, "path") == nil && at(o, "hosts") == nil && at(o, "headers") == nil && at(o, "query") == nil && at(o, "grpc") == nil && at(o, "claims") == nil {
-		c.refuse("a request matches nothing in particular: for any request write path: {prefix: \"/\"}")
+		c.rule("a request matches nothing in particular: for any request write path: {prefix: \"/\"}")
 	}
 	if at(o, "methods") != nil {
 		if equal(length(at(o, "methods")), int64(0)) {
-			c.refuse("methods is empty: leave the field out for any")
+			c.rule("methods is empty: leave the field out for any")
 		}
 	}
 	if at(o, "hosts") != nil {
 		if equal(length(at(o, "hosts")), int64(0)) {
-			c.refuse("hosts is empty: leave the field out for any")
+			c.rule("hosts is empty: leave the field out for any")
 		}
 	}
 	if at(o, "headers") != nil {
 		if equal(length(at(o, "headers")), int64(0)) {
-			c.refuse("headers is empty: leave the field out")
+			c.rule("headers is empty: leave the field out")
 		}
 	}
 	if at(o, "query") != nil {
 		if equal(length(at(o, "query")), int64(0)) {
-			c.refuse("query is empty: leave the field out")
+			c.rule("query is empty: leave the field out")
 		}
 	}
 	if at(o, "claims") != nil {
 		if equal(length(at(o, "claims")), int64(0)) {
-			c.refuse("claims is empty: leave the field out")
+			c.rule("claims is empty: leave the field out")
 		}
 	}
 	if at(o, "grpc") != nil {
 		if at(o, "path") != nil || at(o, "methods") != nil {
-			c.refuse("grpc names the path and the method (POST) itself: leave path and methods out")
+			c.rule("grpc names the path and the method (POST) itself: leave path and methods out")
 		}
 	}
 }
@@ -887,16 +887,16 @@ func checkPathMatch(c *checker, v any) {
 		return
 	}
 	if at(o, "exact") == nil && at(o, "prefix") == nil && at(o, "regex") == nil {
-		c.refuse("a path needs exact, prefix or regex")
+		c.rule("a path needs exact, prefix or regex")
 	}
 	if at(o, "exact") != nil {
 		if at(o, "prefix") != nil || at(o, "regex") != nil {
-			c.refuse("a path has one of exact, prefix and regex")
+			c.rule("a path has one of exact, prefix and regex")
 		}
 	}
 	if at(o, "prefix") != nil {
 		if at(o, "regex") != nil {
-			c.refuse("a path has one of exact, prefix and regex")
+			c.rule("a path has one of exact, prefix and regex")
 		}
 	}
 }
@@ -938,22 +938,22 @@ func checkKeyMatch(c *checker, v any) {
 	}
 	if at(o, "name") != nil {
 		if at(o, "exact") == nil && at(o, "prefix") == nil && at(o, "regex") == nil && at(o, "present") == nil {
-			c.refuse("a match needs exact, prefix, regex or present")
+			c.rule("a match needs exact, prefix, regex or present")
 		}
 	}
 	if at(o, "exact") != nil {
 		if at(o, "prefix") != nil || at(o, "regex") != nil || at(o, "present") != nil {
-			c.refuse("a match has one of exact, prefix, regex and present")
+			c.rule("a match has one of exact, prefix, regex and present")
 		}
 	}
 	if at(o, "prefix") != nil {
 		if at(o, "regex") != nil || at(o, "present") != nil {
-			c.refuse("a match has one of exact, prefix, regex and present")
+			c.rule("a match has one of exact, prefix, regex and present")
 		}
 	}
 	if at(o, "regex") != nil {
 		if at(o, "present") != nil {
-			c.refuse("a match has one of exact, prefix, regex and present")
+			c.rule("a match has one of exact, prefix, regex and present")
 		}
 	}
 }
@@ -978,22 +978,22 @@ func checkClaimMatch(c *checker, v any) {
 	}
 	if at(o, "name") != nil {
 		if at(o, "exact") == nil && at(o, "prefix") == nil && at(o, "regex") == nil && at(o, "present") == nil {
-			c.refuse("a match needs exact, prefix, regex or present")
+			c.rule("a match needs exact, prefix, regex or present")
 		}
 	}
 	if at(o, "exact") != nil {
 		if at(o, "prefix") != nil || at(o, "regex") != nil || at(o, "present") != nil {
-			c.refuse("a match has one of exact, prefix, regex and present")
+			c.rule("a match has one of exact, prefix, regex and present")
 		}
 	}
 	if at(o, "prefix") != nil {
 		if at(o, "regex") != nil || at(o, "present") != nil {
-			c.refuse("a match has one of exact, prefix, regex and present")
+			c.rule("a match has one of exact, prefix, regex and present")
 		}
 	}
 	if at(o, "regex") != nil {
 		if at(o, "present") != nil {
-			c.refuse("a match has one of exact, prefix, regex and present")
+			c.rule("a match has one of exact, prefix, regex and present")
 		}
 	}
 }
@@ -1060,7 +1060,7 @@ func checkAnnotationKey(c *checker, v any) {
 }
 
 func checkAnnotationValue(c *checker, v any) {
-	c.text(v, text{min: 0, max: 65536, message: ""})
+	c.text(v, text{min: 0, max: 262144, message: ""})
 }
 
 func checkTimestamp(c *checker, v any) {
@@ -1117,7 +1117,7 @@ func checkLabelSelector(c *checker, v any) {
 	}
 	if at(o, "matchExpressions") != nil {
 		if equal(length(at(o, "matchExpressions")), int64(0)) {
-			c.refuse("matchExpressions is empty: leave the field out")
+			c.rule("matchExpressions is empty: leave the field out")
 		}
 	}
 }
@@ -1138,18 +1138,18 @@ func checkLabelRequirement(c *checker, v any) {
 	if at(o, "key") != nil {
 		if equal(at(o, "operator"), "In") || equal(at(o, "operator"), "NotIn") {
 			if at(o, "values") == nil {
-				c.refuse("In and NotIn need values")
+				c.rule("In and NotIn need values")
 			}
 		}
 	}
 	if equal(at(o, "operator"), "Exists") || equal(at(o, "operator"), "DoesNotExist") {
 		if at(o, "values") != nil {
-			c.refuse("Exists and DoesNotExist take no values")
+			c.rule("Exists and DoesNotExist take no values")
 		}
 	}
 	if at(o, "values") != nil {
 		if equal(length(at(o, "values")), int64(0)) {
-			c.refuse("values is empty: In and NotIn need at least one")
+			c.rule("values is empty: In and NotIn need at least one")
 		}
 	}
 }
@@ -1209,31 +1209,31 @@ func checkPeer(c *checker, v any) {
 		return
 	}
 	if at(o, "pods") == nil && at(o, "namespaces") == nil && at(o, "serviceAccounts") == nil && at(o, "spiffe") == nil && at(o, "cidr") == nil && at(o, "dns") == nil && at(o, "entity") == nil {
-		c.refuse("a peer is empty: name pods, namespaces, serviceAccounts, spiffe, a cidr, a dns name or an entity")
+		c.rule("a peer is empty: name pods, namespaces, serviceAccounts, spiffe, a cidr, a dns name or an entity")
 	}
 	if at(o, "cidr") != nil {
 		if at(o, "pods") != nil || at(o, "namespaces") != nil || at(o, "serviceAccounts") != nil || at(o, "spiffe") != nil || at(o, "dns") != nil || at(o, "entity") != nil {
-			c.refuse("a peer with a cidr has nothing else: write a second peer")
+			c.rule("a peer with a cidr has nothing else: write a second peer")
 		}
 	}
 	if at(o, "dns") != nil {
 		if at(o, "pods") != nil || at(o, "namespaces") != nil || at(o, "serviceAccounts") != nil || at(o, "spiffe") != nil || at(o, "entity") != nil {
-			c.refuse("a peer with a dns name has nothing else: write a second peer")
+			c.rule("a peer with a dns name has nothing else: write a second peer")
 		}
 	}
 	if at(o, "entity") != nil {
 		if at(o, "pods") != nil || at(o, "namespaces") != nil || at(o, "serviceAccounts") != nil || at(o, "spiffe") != nil {
-			c.refuse("a peer with an entity has nothing else: write a second peer")
+			c.rule("a peer with an entity has nothing else: write a second peer")
 		}
 	}
 	if at(o, "serviceAccounts") != nil {
 		if equal(length(at(o, "serviceAccounts")), int64(0)) {
-			c.refuse("serviceAccounts is empty: leave the field out for any")
+			c.rule("serviceAccounts is empty: leave the field out for any")
 		}
 	}
 	if at(o, "spiffe") != nil {
 		if equal(length(at(o, "spiffe")), int64(0)) {
-			c.refuse("spiffe is empty: leave the field out for any")
+			c.rule("spiffe is empty: leave the field out for any")
 		}
 	}
 }
@@ -1253,7 +1253,7 @@ func checkCIDRPeer(c *checker, v any) {
 	}
 	if at(o, "except") != nil {
 		if equal(length(at(o, "except")), int64(0)) {
-			c.refuse("except is empty: leave the field out")
+			c.rule("except is empty: leave the field out")
 		}
 	}
 }
@@ -1284,52 +1284,52 @@ func checkPort(c *checker, v any) {
 	}
 	if at(o, "name") != nil {
 		if at(o, "port") != nil {
-			c.refuse("a port has port or name, not both")
+			c.rule("a port has port or name, not both")
 		}
 	}
 	if at(o, "endPort") != nil {
 		if at(o, "port") == nil {
-			c.refuse("endPort needs port")
+			c.rule("endPort needs port")
 		}
 	}
 	if at(o, "endPort") != nil {
 		if at(o, "port") != nil {
 			if less(at(o, "endPort"), at(o, "port")) {
-				c.refuse("endPort is below port")
+				c.rule("endPort is below port")
 			}
 		}
 	}
 	if at(o, "protocolNumber") != nil {
 		if at(o, "protocol") != nil {
-			c.refuse("a port has protocol or protocolNumber, not both")
+			c.rule("a port has protocol or protocolNumber, not both")
 		}
 	}
 	if at(o, "protocolNumber") != nil {
 		if at(o, "port") != nil || at(o, "name") != nil || at(o, "icmp") != nil {
-			c.refuse("protocolNumber has no ports")
+			c.rule("protocolNumber has no ports")
 		}
 	}
 	if at(o, "protocolNumber") != nil {
 		if equal(at(o, "protocolNumber"), int64(1)) || equal(at(o, "protocolNumber"), int64(6)) || equal(at(o, "protocolNumber"), int64(17)) || equal(at(o, "protocolNumber"), int64(58)) || equal(at(o, "protocolNumber"), int64(132)) {
-			c.refuse("this protocol has a name: ICMP, TCP, UDP, ICMPv6 or SCTP")
+			c.rule("this protocol has a name: ICMP, TCP, UDP, ICMPv6 or SCTP")
 		}
 	}
 	if at(o, "icmp") != nil {
 		if at(o, "protocol") == nil {
-			c.refuse("icmp needs protocol ICMP or ICMPv6")
+			c.rule("icmp needs protocol ICMP or ICMPv6")
 		}
 	}
 	if at(o, "icmp") != nil {
 		if at(o, "protocol") != nil {
 			if differ(at(o, "protocol"), "ICMP") && differ(at(o, "protocol"), "ICMPv6") {
-				c.refuse("icmp needs protocol ICMP or ICMPv6")
+				c.rule("icmp needs protocol ICMP or ICMPv6")
 			}
 		}
 	}
 	if at(o, "protocol") != nil {
 		if equal(at(o, "protocol"), "ICMP") || equal(at(o, "protocol"), "ICMPv6") {
 			if at(o, "port") != nil || at(o, "name") != nil {
-				c.refuse("ICMP has no ports: use icmp")
+				c.rule("ICMP has no ports: use icmp")
 			}
 		}
 	}
@@ -1394,29 +1394,29 @@ func checkMeshPolicySpec(c *checker, v any) {
 	}
 	if at(o, "ingress") != nil {
 		if equal(length(at(o, "ingress")), int64(0)) {
-			c.refuse("ingress is empty: leave the field out, or write isolate: [\"ingress\"] to close the subject")
+			c.rule("ingress is empty: leave the field out, or write isolate: [\"ingress\"] to close the subject")
 		}
 	}
 	if at(o, "egress") != nil {
 		if equal(length(at(o, "egress")), int64(0)) {
-			c.refuse("egress is empty: leave the field out, or write isolate: [\"egress\"] to close the subject")
+			c.rule("egress is empty: leave the field out, or write isolate: [\"egress\"] to close the subject")
 		}
 	}
 	if at(o, "isolate") != nil {
 		if equal(length(at(o, "isolate")), int64(0)) {
-			c.refuse("isolate is empty: leave the field out, or name ingress or egress")
+			c.rule("isolate is empty: leave the field out, or name ingress or egress")
 		}
 	}
 	if at(o, "isolate") != nil {
 		if equal(length(at(o, "isolate")), int64(2)) {
 			if equal(element(at(o, "isolate"), int64(0)), element(at(o, "isolate"), int64(1))) {
-				c.refuse("isolate names a direction twice")
+				c.rule("isolate names a direction twice")
 			}
 		}
 	}
 	if at(o, "subject") != nil {
 		if at(o, "ingress") == nil && at(o, "egress") == nil && at(o, "isolate") == nil {
-			c.refuse("a policy needs ingress, egress or isolate")
+			c.rule("a policy needs ingress, egress or isolate")
 		}
 	}
 }
@@ -1436,12 +1436,12 @@ func checkSubject(c *checker, v any) {
 	}
 	if at(o, "matchExpressions") != nil {
 		if equal(length(at(o, "matchExpressions")), int64(0)) {
-			c.refuse("matchExpressions is empty: leave the field out")
+			c.rule("matchExpressions is empty: leave the field out")
 		}
 	}
 	if at(o, "serviceAccounts") != nil {
 		if equal(length(at(o, "serviceAccounts")), int64(0)) {
-			c.refuse("serviceAccounts is empty: leave the field out for any")
+			c.rule("serviceAccounts is empty: leave the field out for any")
 		}
 	}
 }
@@ -1479,12 +1479,12 @@ func checkRuleCommon(c *checker, v any) {
 	}
 	if at(o, "ports") != nil {
 		if equal(length(at(o, "ports")), int64(0)) {
-			c.refuse("ports is empty: leave the field out for any, or write what you mean")
+			c.rule("ports is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "http") != nil {
 		if equal(length(at(o, "http")), int64(0)) {
-			c.refuse("http is empty: leave the field out for any, or write what you mean")
+			c.rule("http is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "ports") != nil {
@@ -1492,7 +1492,7 @@ func checkRuleCommon(c *checker, v any) {
 			if c.clean("ports") {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocol") == nil && at(p, "protocolNumber") == nil {
-						c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
+						c.rule("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -1504,7 +1504,7 @@ func checkRuleCommon(c *checker, v any) {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocol") != nil {
 						if differ(at(p, "protocol"), "TCP") {
-							c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+							c.rule("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
 						}
 					}
 				}
@@ -1516,7 +1516,7 @@ func checkRuleCommon(c *checker, v any) {
 			if c.clean("ports") {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocolNumber") != nil {
-						c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+						c.rule("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -1525,29 +1525,29 @@ func checkRuleCommon(c *checker, v any) {
 	if at(o, "authentication") != nil {
 		if equal(at(o, "authentication"), "none") {
 			if at(o, "exception") == nil {
-				c.refuse("authentication none needs an exception from the register: exception: NAME")
+				c.rule("authentication none needs an exception from the register: exception: NAME")
 			}
 		}
 	}
 	if differ(at(o, "action"), "allow") {
 		if at(o, "expires") != nil {
-			c.refuse("only an allow may expire")
+			c.rule("only an allow may expire")
 		}
 	}
 	if differ(at(o, "action"), "allow") {
 		if at(o, "authentication") != nil {
-			c.refuse("authentication belongs to an allow")
+			c.rule("authentication belongs to an allow")
 		}
 	}
 	if at(o, "exception") != nil {
 		if at(o, "authentication") == nil {
-			c.refuse("exception goes with authentication none")
+			c.rule("exception goes with authentication none")
 		}
 	}
 	if at(o, "exception") != nil {
 		if at(o, "authentication") != nil {
 			if differ(at(o, "authentication"), "none") {
-				c.refuse("exception goes with authentication none")
+				c.rule("exception goes with authentication none")
 			}
 		}
 	}
@@ -1575,12 +1575,12 @@ func checkIngressRule(c *checker, v any) {
 	}
 	if at(o, "ports") != nil {
 		if equal(length(at(o, "ports")), int64(0)) {
-			c.refuse("ports is empty: leave the field out for any, or write what you mean")
+			c.rule("ports is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "http") != nil {
 		if equal(length(at(o, "http")), int64(0)) {
-			c.refuse("http is empty: leave the field out for any, or write what you mean")
+			c.rule("http is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "ports") != nil {
@@ -1588,7 +1588,7 @@ func checkIngressRule(c *checker, v any) {
 			if c.clean("ports") {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocol") == nil && at(p, "protocolNumber") == nil {
-						c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
+						c.rule("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -1600,7 +1600,7 @@ func checkIngressRule(c *checker, v any) {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocol") != nil {
 						if differ(at(p, "protocol"), "TCP") {
-							c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+							c.rule("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
 						}
 					}
 				}
@@ -1612,7 +1612,7 @@ func checkIngressRule(c *checker, v any) {
 			if c.clean("ports") {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocolNumber") != nil {
-						c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+						c.rule("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -1621,48 +1621,48 @@ func checkIngressRule(c *checker, v any) {
 	if at(o, "authentication") != nil {
 		if equal(at(o, "authentication"), "none") {
 			if at(o, "exception") == nil {
-				c.refuse("authentication none needs an exception from the register: exception: NAME")
+				c.rule("authentication none needs an exception from the register: exception: NAME")
 			}
 		}
 	}
 	if differ(at(o, "action"), "allow") {
 		if at(o, "expires") != nil {
-			c.refuse("only an allow may expire")
+			c.rule("only an allow may expire")
 		}
 	}
 	if differ(at(o, "action"), "allow") {
 		if at(o, "authentication") != nil {
-			c.refuse("authentication belongs to an allow")
+			c.rule("authentication belongs to an allow")
 		}
 	}
 	if at(o, "exception") != nil {
 		if at(o, "authentication") == nil {
-			c.refuse("exception goes with authentication none")
+			c.rule("exception goes with authentication none")
 		}
 	}
 	if at(o, "exception") != nil {
 		if at(o, "authentication") != nil {
 			if differ(at(o, "authentication"), "none") {
-				c.refuse("exception goes with authentication none")
+				c.rule("exception goes with authentication none")
 			}
 		}
 	}
 	if at(o, "from") != nil {
 		if equal(length(at(o, "from")), int64(0)) {
-			c.refuse("from is empty: leave the field out for any, or write what you mean")
+			c.rule("from is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "from") != nil {
 		if c.clean("from") {
 			for i0, p := range elements(at(o, "from")) {
 				if at(p, "dns") != nil {
-					c.refuse("a dns name is a peer of egress only", "from", strconv.Itoa(i0))
+					c.rule("a dns name is a peer of egress only", "from", strconv.Itoa(i0))
 				}
 			}
 		}
 	}
 	if equal(at(o, "action"), "pass") {
-		c.refuse("pass is an action of a ClusterMeshPolicy of the admin tier only")
+		c.rule("pass is an action of a ClusterMeshPolicy of the admin tier only")
 	}
 }
 
@@ -1688,12 +1688,12 @@ func checkEgressRule(c *checker, v any) {
 	}
 	if at(o, "ports") != nil {
 		if equal(length(at(o, "ports")), int64(0)) {
-			c.refuse("ports is empty: leave the field out for any, or write what you mean")
+			c.rule("ports is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "http") != nil {
 		if equal(length(at(o, "http")), int64(0)) {
-			c.refuse("http is empty: leave the field out for any, or write what you mean")
+			c.rule("http is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "ports") != nil {
@@ -1701,7 +1701,7 @@ func checkEgressRule(c *checker, v any) {
 			if c.clean("ports") {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocol") == nil && at(p, "protocolNumber") == nil {
-						c.refuse("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
+						c.rule("a port needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6", "ports", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -1713,7 +1713,7 @@ func checkEgressRule(c *checker, v any) {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocol") != nil {
 						if differ(at(p, "protocol"), "TCP") {
-							c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+							c.rule("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
 						}
 					}
 				}
@@ -1725,7 +1725,7 @@ func checkEgressRule(c *checker, v any) {
 			if c.clean("ports") {
 				for i0, p := range elements(at(o, "ports")) {
 					if at(p, "protocolNumber") != nil {
-						c.refuse("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
+						c.rule("http implies TCP: another protocol can't match", "ports", strconv.Itoa(i0))
 					}
 				}
 			}
@@ -1734,35 +1734,35 @@ func checkEgressRule(c *checker, v any) {
 	if at(o, "authentication") != nil {
 		if equal(at(o, "authentication"), "none") {
 			if at(o, "exception") == nil {
-				c.refuse("authentication none needs an exception from the register: exception: NAME")
+				c.rule("authentication none needs an exception from the register: exception: NAME")
 			}
 		}
 	}
 	if differ(at(o, "action"), "allow") {
 		if at(o, "expires") != nil {
-			c.refuse("only an allow may expire")
+			c.rule("only an allow may expire")
 		}
 	}
 	if differ(at(o, "action"), "allow") {
 		if at(o, "authentication") != nil {
-			c.refuse("authentication belongs to an allow")
+			c.rule("authentication belongs to an allow")
 		}
 	}
 	if at(o, "exception") != nil {
 		if at(o, "authentication") == nil {
-			c.refuse("exception goes with authentication none")
+			c.rule("exception goes with authentication none")
 		}
 	}
 	if at(o, "exception") != nil {
 		if at(o, "authentication") != nil {
 			if differ(at(o, "authentication"), "none") {
-				c.refuse("exception goes with authentication none")
+				c.rule("exception goes with authentication none")
 			}
 		}
 	}
 	if at(o, "to") != nil {
 		if equal(length(at(o, "to")), int64(0)) {
-			c.refuse("to is empty: leave the field out for any, or write what you mean")
+			c.rule("to is empty: leave the field out for any, or write what you mean")
 		}
 	}
 	if at(o, "to") != nil {
@@ -1770,14 +1770,14 @@ func checkEgressRule(c *checker, v any) {
 			for i0, p := range elements(at(o, "to")) {
 				if at(p, "entity") != nil {
 					if equal(at(p, "entity"), "own-node") {
-						c.refuse("own-node is a peer of ingress only", "to", strconv.Itoa(i0))
+						c.rule("own-node is a peer of ingress only", "to", strconv.Itoa(i0))
 					}
 				}
 			}
 		}
 	}
 	if equal(at(o, "action"), "pass") {
-		c.refuse("pass is an action of a ClusterMeshPolicy of the admin tier only")
+		c.rule("pass is an action of a ClusterMeshPolicy of the admin tier only")
 	}
 }
 
@@ -1816,11 +1816,11 @@ func checkMeshRouteSpec(c *checker, v any) {
 	}
 	if at(o, "hosts") != nil {
 		if equal(length(at(o, "hosts")), int64(0)) {
-			c.refuse("hosts is empty: leave the field out for any")
+			c.rule("hosts is empty: leave the field out for any")
 		}
 	}
 	if equal(length(at(o, "rules")), int64(0)) {
-		c.refuse("rules is empty: a route needs one")
+		c.rule("rules is empty: a route needs one")
 	}
 }
 
@@ -1849,29 +1849,29 @@ func checkRouteRule(c *checker, v any) {
 	}
 	if at(o, "matches") != nil {
 		if equal(length(at(o, "matches")), int64(0)) {
-			c.refuse("matches is empty: leave the field out for any")
+			c.rule("matches is empty: leave the field out for any")
 		}
 	}
 	if at(o, "backends") != nil {
 		if equal(length(at(o, "backends")), int64(0)) {
-			c.refuse("backends is empty: leave the field out for the route's service")
+			c.rule("backends is empty: leave the field out for the route's service")
 		}
 	}
 	if at(o, "mirrors") != nil {
 		if equal(length(at(o, "mirrors")), int64(0)) {
-			c.refuse("mirrors is empty: leave the field out")
+			c.rule("mirrors is empty: leave the field out")
 		}
 	}
 	if at(o, "redirect") != nil {
 		if at(o, "backends") != nil || at(o, "rewrite") != nil || at(o, "retries") != nil || at(o, "timeouts") != nil || at(o, "mirrors") != nil {
-			c.refuse("a redirect has no backends, rewrite, retries, timeouts or mirrors")
+			c.rule("a redirect has no backends, rewrite, retries, timeouts or mirrors")
 		}
 	}
 	if at(o, "rewrite") != nil {
 		if at(o, "rewrite", "path") != nil {
 			if at(o, "rewrite", "path", "prefix") != nil {
 				if at(o, "matches") == nil {
-					c.refuse("a prefix can be rewritten only where every match has path: {prefix: ...}")
+					c.rule("a prefix can be rewritten only where every match has path: {prefix: ...}")
 				}
 			}
 		}
@@ -1883,7 +1883,7 @@ func checkRouteRule(c *checker, v any) {
 					if c.clean("matches") {
 						for i0, m := range elements(at(o, "matches")) {
 							if at(m, "path") == nil {
-								c.refuse("a prefix can be rewritten only where every match has path: {prefix: ...}", "matches", strconv.Itoa(i0))
+								c.rule("a prefix can be rewritten only where every match has path: {prefix: ...}", "matches", strconv.Itoa(i0))
 							}
 						}
 					}
@@ -1899,7 +1899,7 @@ func checkRouteRule(c *checker, v any) {
 						for i0, m := range elements(at(o, "matches")) {
 							if at(m, "path") != nil {
 								if at(m, "path", "prefix") == nil {
-									c.refuse("a prefix can be rewritten only where every match has path: {prefix: ...}", "matches", strconv.Itoa(i0))
+									c.rule("a prefix can be rewritten only where every match has path: {prefix: ...}", "matches", strconv.Itoa(i0))
 								}
 							}
 						}
@@ -1912,7 +1912,7 @@ func checkRouteRule(c *checker, v any) {
 		if at(o, "redirect", "path") != nil {
 			if at(o, "redirect", "path", "prefix") != nil {
 				if at(o, "matches") == nil {
-					c.refuse("a prefix can be replaced only where every match has path: {prefix: ...}")
+					c.rule("a prefix can be replaced only where every match has path: {prefix: ...}")
 				}
 			}
 		}
@@ -1924,7 +1924,7 @@ func checkRouteRule(c *checker, v any) {
 					if c.clean("matches") {
 						for i0, m := range elements(at(o, "matches")) {
 							if at(m, "path") == nil {
-								c.refuse("a prefix can be replaced only where every match has path: {prefix: ...}", "matches", strconv.Itoa(i0))
+								c.rule("a prefix can be replaced only where every match has path: {prefix: ...}", "matches", strconv.Itoa(i0))
 							}
 						}
 					}
@@ -1940,7 +1940,7 @@ func checkRouteRule(c *checker, v any) {
 						for i0, m := range elements(at(o, "matches")) {
 							if at(m, "path") != nil {
 								if at(m, "path", "prefix") == nil {
-									c.refuse("a prefix can be replaced only where every match has path: {prefix: ...}", "matches", strconv.Itoa(i0))
+									c.rule("a prefix can be replaced only where every match has path: {prefix: ...}", "matches", strconv.Itoa(i0))
 								}
 							}
 						}
@@ -1967,21 +1967,21 @@ func checkRouteMatch(c *checker, v any) {
 		return
 	}
 	if at(o, "method") == nil && at(o, "path") == nil && at(o, "headers") == nil && at(o, "query") == nil && at(o, "grpc") == nil {
-		c.refuse("a match matches nothing in particular: for any request leave matches out")
+		c.rule("a match matches nothing in particular: for any request leave matches out")
 	}
 	if at(o, "headers") != nil {
 		if equal(length(at(o, "headers")), int64(0)) {
-			c.refuse("headers is empty: leave the field out")
+			c.rule("headers is empty: leave the field out")
 		}
 	}
 	if at(o, "query") != nil {
 		if equal(length(at(o, "query")), int64(0)) {
-			c.refuse("query is empty: leave the field out")
+			c.rule("query is empty: leave the field out")
 		}
 	}
 	if at(o, "grpc") != nil {
 		if at(o, "path") != nil || at(o, "method") != nil {
-			c.refuse("grpc names the path and the method (POST) itself: leave path and method out")
+			c.rule("grpc names the path and the method (POST) itself: leave path and method out")
 		}
 	}
 }
@@ -2012,11 +2012,11 @@ func checkPathChange(c *checker, v any) {
 		return
 	}
 	if at(o, "full") == nil && at(o, "prefix") == nil {
-		c.refuse("a path change needs full or prefix")
+		c.rule("a path change needs full or prefix")
 	}
 	if at(o, "full") != nil {
 		if at(o, "prefix") != nil {
-			c.refuse("a path change has full or prefix, not both")
+			c.rule("a path change has full or prefix, not both")
 		}
 	}
 }
@@ -2043,7 +2043,7 @@ func checkRedirect(c *checker, v any) {
 		return
 	}
 	if at(o, "scheme") == nil && at(o, "host") == nil && at(o, "port") == nil && at(o, "path") == nil {
-		c.refuse("a redirect needs scheme, host, port or path")
+		c.rule("a redirect needs scheme, host, port or path")
 	}
 }
 
@@ -2064,7 +2064,7 @@ func checkRewrite(c *checker, v any) {
 		return
 	}
 	if at(o, "host") == nil && at(o, "path") == nil {
-		c.refuse("a rewrite needs host or path")
+		c.rule("a rewrite needs host or path")
 	}
 }
 
@@ -2082,21 +2082,21 @@ func checkHeaderChanges(c *checker, v any) {
 		return
 	}
 	if at(o, "set") == nil && at(o, "add") == nil && at(o, "remove") == nil {
-		c.refuse("header changes need set, add or remove")
+		c.rule("header changes need set, add or remove")
 	}
 	if at(o, "set") != nil {
 		if equal(length(at(o, "set")), int64(0)) {
-			c.refuse("set is empty: leave the field out")
+			c.rule("set is empty: leave the field out")
 		}
 	}
 	if at(o, "add") != nil {
 		if equal(length(at(o, "add")), int64(0)) {
-			c.refuse("add is empty: leave the field out")
+			c.rule("add is empty: leave the field out")
 		}
 	}
 	if at(o, "remove") != nil {
 		if equal(length(at(o, "remove")), int64(0)) {
-			c.refuse("remove is empty: leave the field out")
+			c.rule("remove is empty: leave the field out")
 		}
 	}
 }
@@ -2130,7 +2130,7 @@ func checkTimeouts(c *checker, v any) {
 		if at(o, "backendRequest") != nil {
 			if less(duration("0s"), duration(at(o, "request"))) {
 				if less(duration(at(o, "request")), duration(at(o, "backendRequest"))) {
-					c.refuse("backendRequest is above request")
+					c.rule("backendRequest is above request")
 				}
 			}
 		}
@@ -2154,12 +2154,12 @@ func checkRetries(c *checker, v any) {
 	}
 	if at(o, "codes") != nil {
 		if equal(length(at(o, "codes")), int64(0)) {
-			c.refuse("codes is empty: leave the field out")
+			c.rule("codes is empty: leave the field out")
 		}
 	}
 	if at(o, "on") != nil {
 		if equal(length(at(o, "on")), int64(0)) {
-			c.refuse("on is empty: leave the field out")
+			c.rule("on is empty: leave the field out")
 		}
 	}
 }
@@ -2249,7 +2249,7 @@ func checkFault(c *checker, v any) {
 	}
 	if at(o, "expires") != nil {
 		if at(o, "delay") == nil && at(o, "abort") == nil {
-			c.refuse("a fault needs delay or abort")
+			c.rule("a fault needs delay or abort")
 		}
 	}
 }
@@ -2280,12 +2280,12 @@ func checkFaultAbort(c *checker, v any) {
 	}
 	if at(o, "percent") != nil {
 		if at(o, "status") == nil && at(o, "grpcStatus") == nil {
-			c.refuse("an abort needs status or grpcStatus")
+			c.rule("an abort needs status or grpcStatus")
 		}
 	}
 	if at(o, "status") != nil {
 		if at(o, "grpcStatus") != nil {
-			c.refuse("an abort has status or grpcStatus, not both")
+			c.rule("an abort has status or grpcStatus, not both")
 		}
 	}
 }
@@ -2313,67 +2313,67 @@ func checkTest(c *checker, v any) {
 	}
 	if at(o, "name") != nil {
 		if at(o, "port") != nil {
-			c.refuse("a test has port or name, not both")
+			c.rule("a test has port or name, not both")
 		}
 	}
 	if at(o, "from") != nil {
 		if at(o, "protocol") == nil && at(o, "protocolNumber") == nil && at(o, "http") == nil {
-			c.refuse("a test needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
+			c.rule("a test needs a protocol: TCP, UDP, SCTP, ICMP or ICMPv6")
 		}
 	}
 	if at(o, "protocolNumber") != nil {
 		if at(o, "protocol") != nil || at(o, "port") != nil || at(o, "name") != nil || at(o, "icmp") != nil || at(o, "http") != nil {
-			c.refuse("protocolNumber goes with from, to and expect only")
+			c.rule("protocolNumber goes with from, to and expect only")
 		}
 	}
 	if at(o, "icmp") != nil {
 		if at(o, "protocol") != nil {
 			if differ(at(o, "protocol"), "ICMP") && differ(at(o, "protocol"), "ICMPv6") {
-				c.refuse("icmp needs protocol ICMP or ICMPv6")
+				c.rule("icmp needs protocol ICMP or ICMPv6")
 			}
 		}
 	}
 	if at(o, "protocol") != nil {
 		if equal(at(o, "protocol"), "ICMP") || equal(at(o, "protocol"), "ICMPv6") {
 			if at(o, "icmp") == nil {
-				c.refuse("a test of ICMP needs icmp: {type: ...}")
+				c.rule("a test of ICMP needs icmp: {type: ...}")
 			}
 		}
 	}
 	if at(o, "protocol") != nil {
 		if equal(at(o, "protocol"), "ICMP") || equal(at(o, "protocol"), "ICMPv6") {
 			if at(o, "port") != nil || at(o, "name") != nil {
-				c.refuse("ICMP has no ports: use icmp")
+				c.rule("ICMP has no ports: use icmp")
 			}
 		}
 	}
 	if at(o, "protocol") != nil {
 		if equal(at(o, "protocol"), "TCP") || equal(at(o, "protocol"), "UDP") || equal(at(o, "protocol"), "SCTP") {
 			if at(o, "port") == nil && at(o, "name") == nil {
-				c.refuse("a test needs port or name")
+				c.rule("a test needs port or name")
 			}
 		}
 	}
 	if at(o, "http") != nil {
 		if at(o, "port") == nil && at(o, "name") == nil {
-			c.refuse("a test needs port or name")
+			c.rule("a test needs port or name")
 		}
 	}
 	if at(o, "http") != nil {
 		if at(o, "protocol") != nil {
 			if differ(at(o, "protocol"), "TCP") {
-				c.refuse("http implies TCP")
+				c.rule("http implies TCP")
 			}
 		}
 	}
 	if at(o, "authentication") != nil {
 		if equal(at(o, "expect"), "deny") {
-			c.refuse("a denied flow has no authentication")
+			c.rule("a denied flow has no authentication")
 		}
 	}
 	if at(o, "exception") != nil {
 		if equal(at(o, "expect"), "deny") {
-			c.refuse("a denied flow needs no exception")
+			c.rule("a denied flow needs no exception")
 		}
 	}
 }

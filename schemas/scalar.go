@@ -23,14 +23,14 @@ type text struct {
 func (c *checker) text(v any, t text) {
 	s, ok := v.(string)
 	if !ok {
-		c.refuse("a string is needed here, not " + describe(v))
+		c.wrongType("a string", v)
 		return
 	}
 	if n := utf8.RuneCountInString(s); n < t.min || n > t.max || !t.matches(s) {
 		if t.message != "" {
-			c.refuse(t.message)
+			c.refuse(WrongValue, t.message)
 		} else {
-			c.refuse("a string of at most " + strconv.Itoa(t.max) + " characters is needed here")
+			c.refuse(WrongValue, "a string of at most "+strconv.Itoa(t.max)+" characters is needed here")
 		}
 	}
 }
@@ -65,14 +65,14 @@ func (t text) matches(s string) bool {
 func (c *checker) word(v any, words []string, message string) {
 	s, ok := v.(string)
 	if !ok {
-		c.refuse("a string is needed here, not " + describe(v))
+		c.wrongType("a string", v)
 		return
 	}
 	if !slices.Contains(words, s) {
 		if message == "" {
 			message = "one of " + strings.Join(words, ", ") + " is needed here"
 		}
-		c.refuse(message)
+		c.refuse(WrongValue, message)
 	}
 }
 
@@ -80,9 +80,9 @@ func (c *checker) boolean(v any, onlyTrue bool, message string) {
 	b, ok := v.(bool)
 	switch {
 	case !ok:
-		c.refuse("true or false is needed here, not " + describe(v))
+		c.wrongType("true or false", v)
 	case onlyTrue && !b:
-		c.refuse(message)
+		c.refuse(WrongValue, message)
 	}
 }
 
@@ -90,11 +90,11 @@ func (c *checker) integer(v any, low, high int64, message string) {
 	n, ok := whole(v)
 	switch {
 	case !ok:
-		c.refuse("a whole number is needed here, not " + describe(v))
+		c.wrongType("a whole number", v)
 	case (n < low || n > high) && message == "":
-		c.refuse(fmt.Sprintf("a number from %d to %d is needed here", low, high))
+		c.refuse(WrongValue, fmt.Sprintf("a number from %d to %d is needed here", low, high))
 	case n < low || n > high:
-		c.refuse(message)
+		c.refuse(WrongValue, message)
 	}
 }
 
@@ -102,9 +102,9 @@ func (c *checker) oneOf(v any, numbers []int64, message string) {
 	n, ok := whole(v)
 	switch {
 	case !ok:
-		c.refuse("a whole number is needed here, not " + describe(v))
+		c.wrongType("a whole number", v)
 	case !slices.Contains(numbers, n):
-		c.refuse(message)
+		c.refuse(WrongValue, message)
 	}
 }
 

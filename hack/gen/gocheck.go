@@ -148,7 +148,7 @@ func (w *checkWriter) text(t *language.Type, v string) string {
 // expressions, by loop variable.
 func goGuard(clauses []language.Clause, message string, below map[string]string) string {
 	if len(clauses) == 0 {
-		return "c.refuse(" + strconv.Quote(message) + below[""] + ")\n"
+		return "c.rule(" + strconv.Quote(message) + below[""] + ")\n"
 	}
 	c := clauses[0]
 	if c.Var == "" {

@@ -2,7 +2,6 @@ package cuesrc
 
 import (
 	"encoding/json"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -36,7 +35,7 @@ func problems(k objectKey, out *Object, ps []schemas.Problem, data []byte) diag.
 		path, value := follow(v, p.Path)
 		d := diag.Diagnostic{Code: CodeRule, Severity: diag.Error, Pos: out.Pos(path), Message: p.Message}
 		switch {
-		case p.Unknown:
+		case p.Class == schemas.UnknownField:
 			known, _ := schemas.Fields(out.Kind, p.Path[:len(p.Path)-1]...)
 			d = unknownField(out, path, p.Path[len(p.Path)-1], known)
 		case len(p.Path) == 2 && p.Path[0] == "metadata" && p.Path[1] == "name" && out.Fields[path] == (Place{}):
@@ -44,15 +43,15 @@ func problems(k objectKey, out *Object, ps []schemas.Problem, data []byte) diag.
 			d.Hint = `"namespace/name" gives the namespace too where the kind has one`
 		case p.Path == nil && k.field == testsField && !testName(k.name):
 			d.Code = CodeName
-		case strings.Contains(p.Message, " is needed here, not "):
+		case p.Class == schemas.WrongType:
 			d.Code = CodeType
 			d.Message = last(p.Path) + ": " + p.Message
-		case missing.MatchString(p.Message):
-			if meant[joinField(path, missing.FindStringSubmatch(p.Message)[1])] {
+		case p.Class == schemas.MissingField:
+			if meant[joinField(path, p.Field)] {
 				continue // it is there, but misspelt
 			}
 			d.Code = CodeMissing
-		case strings.Contains(p.Message, "key is "):
+		case p.Class == schemas.WrongKey:
 			d.Code, d.Pos = CodeName, out.KeyPos(path)
 		default:
 			d.Code = codeOf(value)
@@ -65,14 +64,11 @@ func problems(k objectKey, out *Object, ps []schemas.Problem, data []byte) diag.
 	return l
 }
 
-// missing is what the schema says of a required field.
-var missing = regexp.MustCompile(`^the field (\S+) is missing$`)
-
 // misspelt returns the paths of the fields that unknown ones were probably meant to be.
 func misspelt(out *Object, ps []schemas.Problem, v any) map[string]bool {
 	paths := map[string]bool{}
 	for _, p := range ps {
-		if !p.Unknown {
+		if p.Class != schemas.UnknownField {
 			continue
 		}
 		at, name := p.Path[:len(p.Path)-1], p.Path[len(p.Path)-1]

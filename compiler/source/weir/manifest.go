@@ -78,7 +78,7 @@ func (o manifestObject) problem(v any, p schemas.Problem) diag.Diagnostic {
 		d.Code = CodeRule
 	}
 	switch {
-	case p.Unknown:
+	case p.Class == schemas.UnknownField:
 		name := p.Path[len(p.Path)-1]
 		d.Code, d.Pos, d.Message = CodeField, o.KeyPos(path), fmt.Sprintf("unknown field %q", name)
 		known, _ := schemas.Fields(o.Kind, p.Path[:len(p.Path)-1]...)
@@ -87,9 +87,9 @@ func (o manifestObject) problem(v any, p schemas.Problem) diag.Diagnostic {
 		} else if len(known) > 0 {
 			d.Hint = "the fields here are " + strings.Join(known, ", ")
 		}
-	case strings.Contains(p.Message, " is needed here, not "):
+	case p.Class == schemas.WrongType:
 		d.Code, d.Message = CodeType, p.Path[len(p.Path)-1]+": "+p.Message
-	case strings.HasSuffix(p.Message, " is missing"):
+	case p.Class == schemas.MissingField:
 		d.Code = CodeMissing
 	}
 	return d
