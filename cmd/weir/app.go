@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/weir-mesh/weir/compiler/analyze"
 	"github.com/weir-mesh/weir/compiler/source/cuesrc"
@@ -150,9 +151,5 @@ func (a *app) style(w io.Writer) (analyze.Style, error) {
 
 func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	fi, err := f.Stat()
-	return err == nil && fi.Mode()&os.ModeCharDevice != 0
+	return ok && term.IsTerminal(int(f.Fd()))
 }
