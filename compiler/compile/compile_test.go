@@ -174,3 +174,12 @@ func TestEnforceNetworkPolicy(t *testing.T) {
 		}
 	}
 }
+
+// A limit on CUE is a finding, and what stands beside the CUE is still read.
+func TestLimitOnCUE(t *testing.T) {
+	dir := writeAll(t, map[string]string{"a.yaml": pod, "p.cue": "package p\n"})
+	r := compileDir(t, Options{Paths: []string{dir}, CUE: cuesrc.Options{Timeout: time.Nanosecond}})
+	if !r.Unjudged() || r.Plan != nil || len(r.Inventory.Pods) != 2 {
+		t.Error(summary(r))
+	}
+}
