@@ -22,9 +22,9 @@ type Class uint8
 
 // The classes.
 const (
-	// WrongValue is out of bounds, not of the pattern, or none of the words.
+	// WrongValue is out of bounds, not of the pattern, none of the words, or null.
 	WrongValue Class = iota
-	// WrongType is a string for a number, a list for a structure, null.
+	// WrongType is a string for a number, a list for a structure.
 	WrongType
 	// MissingField is a required field that is not there.
 	MissingField
@@ -85,7 +85,7 @@ func (c *checker) wrongType(want string, v any) {
 func (c *checker) below(name string, v any, f check) {
 	c.path = append(c.path, name)
 	if v == nil {
-		c.refuse(WrongType, "null says nothing: leave the field out")
+		c.refuse(WrongValue, "null says nothing: leave the field out")
 	} else {
 		f(c, v)
 	}
