@@ -85,8 +85,8 @@ func (b *builder) access(reached, dests []dest) *sources {
 func (b *builder) require(s *source, src plan.PeerIndex, dests []dest, plaintext bool) {
 	s.peers = append(s.peers, src)
 	for _, d := range dests {
-		a := b.plan.Decide(plan.Flow{Src: plan.NewEnd(src), Dst: plan.NewEnd(d.peer), Port: d.port})
-		for dir, decision := range []*plan.Decision{ir.Egress: &a.Egress, ir.Ingress: &a.Ingress} {
+		egress, ingress := b.sides(src, d)
+		for dir, decision := range []*plan.Decision{ir.Egress: egress, ir.Ingress: ingress} {
 			s.sides[dir] = append(s.sides[dir], b.newNode(decision, false, plaintext))
 			s.audit[dir] = append(s.audit[dir], b.newNode(decision, true, plaintext))
 		}
@@ -132,8 +132,8 @@ func (b *builder) shadowBlocks(listed map[netip.Prefix]*source) {
 // one of the sides asks for the waypoint. A source that only the destination's kernel refuses never gets here.
 func (b *builder) redirected(src plan.PeerIndex, dests []dest) bool {
 	for _, d := range dests {
-		a := b.plan.Decide(plan.Flow{Src: plan.NewEnd(src), Dst: plan.NewEnd(d.peer), Port: d.port})
-		if a.Egress.Verdict != plan.Deny && (a.Egress.Verdict == plan.Redirect || a.Ingress.Verdict == plan.Redirect) {
+		egress, ingress := b.sides(src, d)
+		if egress.Verdict != plan.Deny && (egress.Verdict == plan.Redirect || ingress.Verdict == plan.Redirect) {
 			return true
 		}
 	}
@@ -143,12 +143,40 @@ func (b *builder) redirected(src plan.PeerIndex, dests []dest) bool {
 // mayBePlain says that a connection of src to one of the destinations asks for no proof of identity.
 func (b *builder) mayBePlain(src plan.PeerIndex, dests []dest) bool {
 	for _, d := range dests {
-		a := b.plan.Decide(plan.Flow{Src: plan.NewEnd(src), Dst: plan.NewEnd(d.peer), Port: d.port})
-		if a.Verdict == plan.Redirect && a.Auth != plan.AuthRequired {
+		egress, ingress := b.sides(src, d)
+		if egress.Verdict != plan.Deny && ingress.Verdict != plan.Deny && max(egress.Auth, ingress.Auth) != plan.AuthRequired {
 			return true
 		}
 	}
 	return false
+}
+
+// sides are the two answers of plan.Decide for a connection between two identities, from rows looked up once.
+func (b *builder) sides(src plan.PeerIndex, d dest) (egress, ingress *plan.Decision) {
+	return b.side(src, d.peer, ir.Egress, d.port), b.side(d.peer, src, ir.Ingress, d.port)
+}
+
+func (b *builder) side(subject, peer plan.PeerIndex, dir ir.Direction, port plan.PortKey) *plan.Decision {
+	s := b.plan.SubjectOf(subject)
+	if s == nil || b.plan.Peers[subject].Kind != plan.PodPeer {
+		return &plan.Decision{
+			Outcome: plan.Outcome{Verdict: plan.Allow, Reason: plan.ByNoEndpoint, Rule: plan.None, Policy: plan.None, List: plan.None},
+			Audit:   plan.Outcome{Verdict: plan.Allow, Reason: plan.ByNoEndpoint, Rule: plan.None, Policy: plan.None, List: plan.None}}
+	}
+	return &b.plan.Decisions[b.lookup(s.Tables[dir], peer, port)]
+}
+
+// lookup is plan.At with the row kept.
+func (b *builder) lookup(t *plan.Table, peer plan.PeerIndex, port plan.PortKey) plan.DecisionIndex {
+	rows := b.rows[t]
+	if rows == nil {
+		rows = make([]int32, len(b.plan.Peers)) // a row's number plus one; 0 is not looked up yet
+		b.rows[t] = rows
+	}
+	if rows[peer] == 0 {
+		rows[peer] = int32(b.plan.Row(t, peer)) + 1
+	}
+	return t.Decision(int(rows[peer])-1, t.Class(port))
 }
 
 // mayRedirect rules out most pairs without a look-up: neither table has a list.
@@ -173,6 +201,28 @@ func (b *builder) hasList(t *plan.Table) bool {
 		b.listed[t] = has
 	}
 	return has
+}
+
+// portMayRedirect rules out most ports of a destination without a look at every source: no row of its own table and
+// no egress table with lists redirects there.
+func (b *builder) portMayRedirect(d dest) bool {
+	s := b.plan.SubjectOf(d.peer)
+	if s == nil {
+		return false // a pod without a subject has no waypoint
+	}
+	t := s.Tables[ir.Ingress]
+	class := t.Class(d.port)
+	for at := class; b.hasList(t) && at < len(t.Cells); at += t.NumClasses {
+		if b.redirects(t.Decisions[t.Cells[at]]) {
+			return true
+		}
+	}
+	for i := range b.plan.Subjects {
+		if e := b.plan.Subjects[i].Tables[ir.Egress]; b.hasList(e) && b.redirects(b.lookup(e, d.peer, d.port)) {
+			return true
+		}
+	}
+	return false
 }
 
 // redirects says that a decision is, or once an allow has ended becomes, a redirect.

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	cluster "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpoint "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
@@ -57,7 +58,8 @@ type Place struct {
 
 // Build makes the tables of every waypoint of the plan. The error is Weir's own fault: a table that fails Check.
 func Build(p *plan.Plan, in Input) ([]Waypoint, diag.List, error) {
-	b := &builder{plan: p, input: in, listed: map[*plan.Table]bool{}}
+	b := &builder{plan: p, input: in, listed: map[*plan.Table]bool{},
+		rows: map[*plan.Table][]int32{}}
 	b.addressBlocks()
 	b.indexServices()
 	b.attachRoutes()
@@ -84,6 +86,8 @@ type builder struct {
 	blocks   []netip.Prefix
 	// listed caches whether a table has a decision that redirects.
 	listed map[*plan.Table]bool
+	// rows caches the rows of identities in tables.
+	rows map[*plan.Table][]int32
 	// services are the ports of services by name; attached the routes of each.
 	services map[serviceKey]*servicePort
 	attached map[serviceKey][]*ir.Route
@@ -107,7 +111,8 @@ func (b *builder) useClaims(e *plan.Entry) {
 // waypoint makes one waypoint's tables.
 func (b *builder) waypoint(index int32) Waypoint {
 	w := Waypoint{ID: b.plan.Waypoints[index].ID, Name: b.plan.Waypoints[index].Name()}
-	t := &tables{builder: b, index: index, out: &w, chains: map[string]*Chain{}, clusters: map[string]bool{}}
+	t := &tables{builder: b, index: index, out: &w, chains: map[string]*Chain{}, podChains: map[string]*Chain{},
+		clusters: map[string]bool{}}
 	t.pods()
 	t.servicePorts()
 	if len(w.Chains) > 0 {
@@ -132,6 +137,28 @@ type tables struct {
 	out      *Waypoint
 	chains   map[string]*Chain
 	clusters map[string]bool
+	// podChains are the chains of pods by who may use them: ports of many pods share one.
+	podChains map[string]*Chain
+}
+
+// podChain is the chain of connections of the clients who that name a pod's own address.
+func (t *tables) podChain(who *sources) *Chain {
+	var key strings.Builder
+	for _, s := range who.all() {
+		key.WriteString(s.spiffe + " " + s.prefix.String())
+		for dir := range s.sides {
+			for _, nodes := range [][]node{s.sides[dir], s.audit[dir]} {
+				key.WriteString("\n" + strings.Join(t.keys(nodes), ";"))
+			}
+		}
+		key.WriteString("\n\n")
+	}
+	c := t.podChains[key.String()]
+	if c == nil {
+		c = t.chain(who, nil, directRoutes)
+		t.podChains[key.String()] = c
+	}
+	return c
 }
 
 // direct adds what chains of pods route by.
@@ -161,6 +188,10 @@ func (t *tables) pods() {
 		var places []Place
 		for _, ports := range t.intervals(peer) {
 			d := []dest{{peer, plan.Key(ir.TCP, ports.first)}}
+			if !t.portMayRedirect(d[0]) {
+				last = nil
+				continue
+			}
 			who := t.access(d, d)
 			if who.empty() {
 				last = nil
@@ -168,7 +199,7 @@ func (t *tables) pods() {
 			}
 			t.reportShared(who, d[0])
 			t.out.Plain = t.out.Plain || len(who.addrs) > 0
-			name := t.chain(who, nil, directRoutes).Name
+			name := t.podChain(who).Name
 			if last != nil && last.Chain == name && uint32(last.Last)+1 == uint32(ports.first) {
 				last.Last = ports.last
 				continue
