@@ -20,7 +20,7 @@ func check(k objectKey, kind string, data []byte) []schemas.Problem {
 	}
 	ps := schemas.Check(kind, v)
 	if k.field == testsField && !testName(k.name) {
-		ps = append(ps, schemas.Problem{Message: "a test's name is 1 to 256 characters"})
+		ps = append(ps, schemas.Problem{Class: schemas.WrongKey, Message: "a test's name is 1 to 256 characters"})
 	}
 	return ps
 }
@@ -33,35 +33,39 @@ func problems(k objectKey, out *Object, ps []schemas.Problem, data []byte) diag.
 	meant := misspelt(out, ps, v)
 	for _, p := range ps {
 		path, value := follow(v, p.Path)
-		d := diag.Diagnostic{Code: CodeRule, Severity: diag.Error, Pos: out.Pos(path), Message: p.Message}
-		switch {
-		case p.Class == schemas.UnknownField:
-			known, _ := schemas.Fields(out.Kind, p.Path[:len(p.Path)-1]...)
-			d = unknownField(out, path, p.Path[len(p.Path)-1], known)
-		case len(p.Path) == 2 && p.Path[0] == "metadata" && p.Path[1] == "name" && out.Fields[path] == (Place{}):
-			d.Code, d.Pos = CodeName, out.Pos("")
-			d.Hint = `"namespace/name" gives the namespace too where the kind has one`
-		case p.Path == nil && k.field == testsField && !testName(k.name):
-			d.Code = CodeName
-		case p.Class == schemas.WrongType:
-			d.Code = CodeType
-			d.Message = last(p.Path) + ": " + p.Message
-		case p.Class == schemas.MissingField:
-			if meant[joinField(path, p.Field)] {
-				continue // it is there, but misspelt
-			}
-			d.Code = CodeMissing
-		case p.Class == schemas.WrongKey:
-			d.Code, d.Pos = CodeName, out.KeyPos(path)
-		default:
-			d.Code = codeOf(value)
-			if s, ok := value.(string); ok {
-				d.Hint = nearestChoice(s, p.Message)
-			}
+		if p.Class == schemas.MissingField && meant[joinField(path, p.Field)] {
+			continue // it is there, but misspelt
 		}
-		l.Add(d)
+		l.Add(problem(k, out, p, path, value))
 	}
 	return l
+}
+
+func problem(k objectKey, out *Object, p schemas.Problem, path string, value any) diag.Diagnostic {
+	d := diag.Diagnostic{Severity: diag.Error, Pos: out.Pos(path), Message: p.Message}
+	switch p.Class {
+	case schemas.UnknownField:
+		known, _ := schemas.Fields(out.Kind, p.Path[:len(p.Path)-1]...)
+		return unknownField(out, path, p.Path[len(p.Path)-1], known)
+	case schemas.WrongType:
+		d.Code, d.Message = CodeType, last(p.Path)+": "+p.Message
+	case schemas.MissingField:
+		d.Code = CodeMissing
+	case schemas.WrongKey:
+		d.Code, d.Pos = CodeName, out.KeyPos(path)
+	case schemas.BrokenRule:
+		d.Code = CodeRule
+	default:
+		d.Code = CodeValue
+		if s, ok := value.(string); ok {
+			d.Hint = nearestChoice(s, p.Message)
+		}
+	}
+	// A name that is not written out is the key that the object is filed under.
+	if path == "metadata.name" && out.Fields[path] == (Place{}) {
+		d.Code, d.Pos, d.Hint = CodeName, out.Pos(""), `"namespace/name" gives the namespace too where the kind has one`
+	}
+	return d
 }
 
 // misspelt returns the paths of the fields that unknown ones were probably meant to be.
@@ -79,15 +83,6 @@ func misspelt(out *Object, ps []schemas.Problem, v any) map[string]bool {
 		}
 	}
 	return paths
-}
-
-// codeOf tells a value by itself from fields that do not go together.
-func codeOf(v any) diag.Code {
-	switch v.(type) {
-	case map[string]any, []any:
-		return CodeRule
-	}
-	return CodeValue
 }
 
 // follow turns the steps that lead to a place in a decoded value into a path, and returns what is there.

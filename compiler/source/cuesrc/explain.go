@@ -1,0 +1,134 @@
+package cuesrc
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/errors"
+
+	"github.com/weir-mesh/weir/compiler/diag"
+)
+
+// The methods here put one kind of CUE's errors each into a user's words.
+
+// ownRule explains an error that the user's own CUE raises: it is about the object, and raised elsewhere.
+func (x *explainer) ownRule(d *diag.Diagnostic, path string) {
+	at := x.out.Pos(path)
+	if at.File == d.Pos.File && at.Line == d.Pos.Line {
+		return
+	}
+	d.Code = CodeRule
+	d.Related = []diag.Related{{Pos: d.Pos, Message: "says so"}}
+	d.Pos = at
+}
+
+// general explains errors of the evaluation itself.
+func (x *explainer) general(d *diag.Diagnostic, format string) {
+	switch {
+	case strings.Contains(format, "cycle"):
+		d.Code, d.Hint = CodeCycle, "a value may not contain itself or wait for itself"
+	case strings.HasPrefix(format, "conflicting values"):
+		d.Code, d.Hint = CodeConflict, "a field has one value: the places must agree"
+	case strings.HasPrefix(format, "reference"), strings.HasPrefix(format, "undefined field"), strings.HasPrefix(format, "field not found"):
+		d.Code = CodeReference
+	}
+}
+
+// rule explains what a rule of the schema says: about one value, or about fields that do not go together.
+func (x *explainer) rule(d *diag.Diagnostic, e errors.Error, steps []string) {
+	d.Code, d.Related, d.Message = CodeRule, nil, textTo(e, 4*maxValue)
+	w := x.written(steps)
+	if w.Exists() && w.IncompleteKind()&(cue.StructKind|cue.ListKind) == 0 {
+		d.Code = CodeValue
+		if s, err := w.String(); err == nil {
+			d.Hint = nearestChoice(s, d.Message)
+		}
+	}
+}
+
+func (x *explainer) kindWritten(steps []string) string {
+	w := x.written(steps)
+	if !w.Exists() {
+		return "a single value"
+	}
+	return typeName(w.IncompleteKind().String())
+}
+
+func (x *explainer) wrongType(d *diag.Diagnostic, e errors.Error, steps []string) {
+	_, args := e.Msg()
+	if len(args) < 4 {
+		return
+	}
+	a, b := fmt.Sprint(args[2]), fmt.Sprint(args[3])
+	mine := x.written(steps)
+	switch {
+	case mine.Exists() && mine.IncompleteKind().String() == a:
+	case mine.Exists() && mine.IncompleteKind().String() == b:
+		a, b = b, a
+	default: // two of the user's own values
+		d.Code, d.Hint = CodeConflict, "a field has one value: the places must agree"
+		return
+	}
+	d.Code, d.Related = CodeType, nil
+	d.Message = fmt.Sprintf("%s must be %s, not %s", last(steps), typeName(b), typeName(a))
+}
+
+// written is the value at a place as the user's files alone have it.
+func (x *explainer) written(steps []string) cue.Value {
+	if len(x.base) < 1 {
+		return cue.Value{}
+	}
+	return lookupSteps(x.unit.raw, append(slices.Clone(x.base[1:]), steps...)) // base begins with #Bundle
+}
+
+func (x *explainer) conflict(d *diag.Diagnostic, e errors.Error, steps []string, args []any) {
+	mine := x.written(steps)
+	if mine.Err() == nil && len(args) == 2 && mine.IsConcrete() && mine.IncompleteKind()&(cue.StructKind|cue.ListKind) == 0 {
+		m, err := mine.MarshalJSON()
+		for i, a := range args {
+			if err == nil && fmt.Sprint(a) == string(m) {
+				d.Code, d.Related = CodeValue, nil
+				d.Message = fmt.Sprintf("%s must be %s, not %s", last(steps), truncate(fmt.Sprint(args[1-i])), truncate(string(m)))
+				return
+			}
+		}
+	}
+	d.Code, d.Hint = CodeConflict, "a field has one value: the places must agree"
+	d.Message = last(steps) + " has " + strings.TrimPrefix(text(e), "conflicting values ") + " for values"
+}
+
+// choice explains a value that is none of those that a field may have.
+func (x *explainer) choice(arms []errors.Error) diag.Diagnostic {
+	e := arms[0]
+	steps, _ := x.steps(e)
+	d := diag.Diagnostic{Code: CodeValue, Severity: diag.Error}
+	if x.out == nil {
+		d.Code, d.Message = CodeConflict, text(e)
+		d.Pos, _ = x.place(e, "")
+		return d
+	}
+	d.Pos, _ = x.place(e, x.path(steps))
+	m, _ := x.written(steps).MarshalJSON()
+	var choices, plain []string
+	for _, a := range arms {
+		_, args := a.Msg()
+		for _, v := range args[:min(len(args), 2)] {
+			if s := truncate(fmt.Sprint(v)); s != truncate(string(m)) && !slices.Contains(choices, s) {
+				choices = append(choices, s)
+				plain = append(plain, unquoteStep(s))
+			}
+		}
+	}
+	d.Message = fmt.Sprintf("%s must be %s, not %s", last(steps), orList(choices), truncate(string(m)))
+	d.Hint = nearestValue(unquoteStep(string(m)), plain)
+	return d
+}
+
+func (x *explainer) incomplete(d *diag.Diagnostic, steps []string) {
+	d.Code, d.Related = CodeIncomplete, nil
+	d.Message = last(steps) + " has no value yet"
+	d.Pos = x.out.Pos(x.path(steps))
+	d.Hint = "it is a constraint only: write the value itself"
+}
