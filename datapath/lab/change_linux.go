@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"slices"
@@ -16,17 +15,6 @@ import (
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/datapath"
 )
-
-// Change is what happened to open connections when the plan changed (S29).
-type Change struct {
-	// What changed: "policy" or "label", and the sentence that says which.
-	What, Detail string
-	Open         int
-	Cut, Kept    int
-	// Judged counts the verdicts that were looked at, Mixed those that no one generation explains (S32).
-	Judged, Mixed int
-	Mismatches    []Mismatch
-}
 
 // drain is how long what was sent before a change may still arrive, and watch how long connections are looked at.
 const (
@@ -68,18 +56,6 @@ func (l *lab) changes(ctx context.Context, o Options, r *Result, passed []probe)
 		r.Changes = append(r.Changes, *c)
 	}
 	return nil
-}
-
-func (c *Change) print(w io.Writer) {
-	wrong := ""
-	if n := len(c.Mismatches); n > 0 {
-		wrong = fmt.Sprintf(", %d not as planned", n)
-	}
-	fmt.Fprintf(w, "%s change under %s: %d cut as planned, %d kept%s · %s under two generations\n", c.What, count(c.Open, "open connection"), c.Cut, c.Kept, wrong,
-		count(c.Mixed, "packet"))
-	for i := range c.Mismatches {
-		fmt.Fprintf(w, "  %s (%s)\n", c.Mismatches[i].String(), c.Detail)
-	}
 }
 
 // candidate is a change that may be made.

@@ -44,12 +44,7 @@ type held struct {
 
 // hold opens connections over the probes that the plan allows, as many as asked for, some of them several times.
 func (s *servers) hold(ctx context.Context, probes []probe, n int) (*held, error) {
-	var open []probe
-	for i := range probes {
-		if p := &probes[i]; p.key.Space() == ir.TCP && p.mustPass() && len(p.targets) == 1 {
-			open = append(open, *p)
-		}
-	}
+	open := choose(probes, n)
 	h := &held{stopped: make(chan struct{})}
 	if len(open) == 0 {
 		return h, nil
@@ -57,8 +52,7 @@ func (s *servers) hold(ctx context.Context, probes []probe, n int) (*held, error
 	h.arrived, h.echoed = make([]atomic.Int64, n), make([]atomic.Int64, n)
 	s.held.Store(&h.arrived)
 	for i := range n {
-		// Spread over the list, which is ordered by source.
-		p := open[(i*len(open)/n+i)%len(open)]
+		p := open[i%len(open)]
 		ctx, cancel := context.WithTimeout(ctx, waitAllowed)
 		deadline, _ := ctx.Deadline()
 		f, err := s.network.space(p.from).dial(unix.SOCK_STREAM, p.src, p.dst, deadline)
@@ -75,6 +69,35 @@ func (s *servers) hold(ctx context.Context, probes []probe, n int) (*held, error
 		h.wg.Go(func() { h.hear(i) })
 	}
 	return h, nil
+}
+
+// choose picks what to hold: mostly connections between pods, where there are, from all over the list.
+func choose(probes []probe, n int) []probe {
+	var pods, others []probe
+	for i := range probes {
+		p := &probes[i]
+		switch {
+		case p.key.Space() != ir.TCP || !p.mustPass() || len(p.targets) != 1:
+		case p.from.kind == podHost && p.targets[0].at.kind == podHost && p.from != p.targets[0].at:
+			pods = append(pods, *p)
+		default:
+			others = append(others, *p)
+		}
+	}
+	out := spread(pods, n-n/4)
+	return append(out, spread(others, n-len(out))...)
+}
+
+// spread picks n entries at equal distances, or all.
+func spread(list []probe, n int) []probe {
+	if len(list) <= n {
+		return list
+	}
+	out := make([]probe, n)
+	for i := range out {
+		out[i] = list[i*len(list)/n]
+	}
+	return out
 }
 
 func (h *held) say(i int, data []byte) {

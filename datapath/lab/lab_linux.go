@@ -2,11 +2,9 @@ package lab
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/weir-mesh/weir/compiler/plan"
@@ -47,11 +45,11 @@ type lab struct {
 }
 
 // start builds all of it and enforces the world's plan. What it has made when it fails is taken away again.
-func start(ctx context.Context, w *World, s state) (l *lab, err error) {
+func start(ctx context.Context, w *World, s state) (_ *lab, err error) {
 	if err := cleanAbandoned(); err != nil {
 		return nil, fmt.Errorf("clearing up after a lab that was killed: %w", err)
 	}
-	l = &lab{world: w, projections: map[uint64][]*plan.Projection{}}
+	l := &lab{world: w, projections: map[uint64][]*plan.Projection{}}
 	if l.state, err = newState(s); err != nil {
 		return nil, err
 	}
@@ -138,25 +136,4 @@ func (l *lab) serve(ctx context.Context, ports map[host][]plan.PortKey) error {
 	}
 	l.servers, err = startServers(ctx, l.network, uint32(run), ports)
 	return err
-}
-
-// shortDigest is the first bytes of a digest.
-func shortDigest(d string) string {
-	if _, err := hex.DecodeString(d); err != nil || len(d) < 4 {
-		return d
-	}
-	return d[:4] + "…"
-}
-
-// Leftovers names what labs have on this machine; after a clean end there is nothing.
-func Leftovers() ([]string, error) {
-	var out []string
-	for _, pattern := range []string{filepath.Join(netnsDir, namePrefix+"*"), filepath.Join(bpfDir, "*"), filepath.Join(stateDir, "*")} {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
-	}
-	return out, nil
 }

@@ -47,45 +47,45 @@ const (
 func podLink(endpoint int) string { return fmt.Sprintf("pod%d", endpoint) }
 
 // buildNetwork makes everything below a prefix of names.
-func buildNetwork(ctx context.Context, w *World, prefix string) (n *network, err error) {
-	n = &network{world: w, pods: make([]*space, len(w.Plan.Endpoints))}
+func buildNetwork(ctx context.Context, w *World, prefix string) (_ *network, err error) {
+	n := &network{world: w, pods: make([]*space, len(w.Plan.Endpoints))}
 	defer func() {
 		if err != nil {
 			n.leave()
 		}
 	}()
 	if n.outside, err = newSpace("outside", prefix+"outside", true); err != nil {
-		return n, err
+		return nil, err
 	}
 	if err := n.buildOutside(); err != nil {
-		return n, err
+		return nil, err
 	}
 	for i := range w.Plan.Nodes {
 		if err := n.buildNode(ctx, i, prefix); err != nil {
-			return n, err
+			return nil, err
 		}
 	}
 	for i := range w.Plan.Endpoints {
 		if ctx.Err() != nil {
-			return n, ctx.Err()
+			return nil, ctx.Err()
 		}
 		if err := n.buildPod(i, prefix); err != nil {
-			return n, err
+			return nil, err
 		}
 	}
 	return n, nil
 }
 
 // enterNetwork finds the namespaces that buildNetwork made, in another process.
-func enterNetwork(w *World, prefix string) (n *network, err error) {
-	n = &network{world: w, pods: make([]*space, len(w.Plan.Endpoints))}
+func enterNetwork(w *World, prefix string) (_ *network, err error) {
+	n := &network{world: w, pods: make([]*space, len(w.Plan.Endpoints))}
 	defer func() {
 		if err != nil {
 			n.leave()
 		}
 	}()
 	if n.outside, err = newSpace("outside", prefix+"outside", false); err != nil {
-		return n, err
+		return nil, err
 	}
 	for _, o := range w.Outside {
 		n.outside.addrs = append(n.outside.addrs, o.Addr)
@@ -93,7 +93,7 @@ func enterNetwork(w *World, prefix string) (n *network, err error) {
 	for i := range w.Plan.Nodes {
 		s, err := newSpace(w.Plan.Nodes[i].Name, prefix+w.Plan.Nodes[i].Name, false)
 		if err != nil {
-			return n, err
+			return nil, err
 		}
 		s.addrs = w.Plan.Nodes[i].Addrs
 		n.nodes = append(n.nodes, s)
@@ -104,7 +104,7 @@ func enterNetwork(w *World, prefix string) (n *network, err error) {
 			continue
 		}
 		if n.pods[i], err = newSpace(endpointName(e), prefix+podSpace(e), false); err != nil {
-			return n, err
+			return nil, err
 		}
 		n.pods[i].addrs = e.Addrs
 	}
