@@ -46,7 +46,7 @@ type Options struct {
 
 // The defaults of Options.
 const (
-	DefaultConntrackEntries = 4096
+	DefaultConntrackEntries = 2048
 	DefaultEventRate        = 10000
 	DefaultEventBytes       = 1 << 20
 )

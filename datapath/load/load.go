@@ -7,7 +7,6 @@ package load
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 	"os"
 	"sync/atomic"
 	"unsafe"
@@ -104,10 +103,11 @@ func (o *Objects) Maps() map[string]*ebpf.Map {
 // Config is what the objects were loaded with.
 func (o *Objects) Config() Config { return o.config }
 
-// BlobFor is the size of a blob for generations of the given size: two of them, the second half as large again.
+// BlobFor is the size of a blob for generations of the given size: two halves, each a quarter larger than needed.
 func BlobFor(size int) uint32 {
-	need := uint(size)*5/2 + first + 4096
-	return 1 << max(20, bits.Len(need-1))
+	const step = 1 << 20
+	half := uint64(size) + uint64(size)/4
+	return uint32((2*half + first + step) / step * step)
 }
 
 // ErrFull says that the blob has no room for a generation beside the current one.
@@ -290,18 +290,14 @@ func (m *blobMemory) live() (from, to uint64) {
 	return from, to
 }
 
-// room finds a place for size bytes beside the current generation.
+// room is the half in which the current generation is not.
 func (m *blobMemory) room(size uint64) (uint64, error) {
-	from, to := m.live()
-	if from == 0 {
-		from, to = uint64(len(m.bytes)), first
+	half := (uint64(len(m.bytes)) - first) / 2 / first * first
+	if size > half {
+		return 0, ErrFull
 	}
-	if first+size <= from {
+	if at := m.current(); at == 0 || at >= first+half {
 		return first, nil
 	}
-	after := (to + first - 1) / first * first
-	if after+size <= uint64(len(m.bytes)) {
-		return after, nil
-	}
-	return 0, ErrFull
+	return first + half, nil
 }

@@ -158,11 +158,21 @@ func (w *World) build(t *Table) plan.ProjectedTable {
 	}
 	slices.Sort(starts)
 	p := plan.ProjectedTable{Starts: slices.Compact(starts)}
+	byPeer := map[uint32][]entry{}
+	for _, e := range t.entries {
+		byPeer[e.peer] = append(byPeer[e.peer], e)
+	}
+	untouched := slices.Repeat([]uint16{t.Default}, len(p.Starts))
 	grid := make([][]uint16, len(w.P.Peers))
 	for peer := range grid {
+		entries := byPeer[uint32(peer)]
+		if len(entries) == 0 {
+			grid[peer] = untouched
+			continue
+		}
 		grid[peer] = make([]uint16, len(p.Starts))
 		for i, s := range p.Starts {
-			grid[peer][i] = t.at(uint32(peer), plan.PortKey(s))
+			grid[peer][i] = at(entries, plan.PortKey(s), t.Default)
 		}
 	}
 	rows, columns := map[string]uint16{}, map[string]uint16{}
@@ -175,9 +185,9 @@ func (w *World) build(t *Table) plan.ProjectedTable {
 		p.RowOfPeer = plan.AppendUint16(p.RowOfPeer, rows[k])
 	}
 	for i := range p.Starts {
-		var column []uint16
-		for peer := range grid {
-			column = append(column, grid[peer][i])
+		column := make([]uint16, len(rowOf)) // equal rows tell no columns apart
+		for j, peer := range rowOf {
+			column[j] = grid[peer][i]
 		}
 		k := string(bytesOf(column))
 		if _, ok := columns[k]; !ok {
@@ -201,13 +211,13 @@ func (w *World) build(t *Table) plan.ProjectedTable {
 	return p
 }
 
-func (t *Table) at(peer uint32, k plan.PortKey) uint16 {
-	for _, e := range slices.Backward(t.entries) {
-		if e.peer == peer && e.first <= k && k <= e.last {
+func at(entries []entry, k plan.PortKey, def uint16) uint16 {
+	for _, e := range slices.Backward(entries) {
+		if e.first <= k && k <= e.last {
 			return e.decision
 		}
 	}
-	return t.Default
+	return def
 }
 
 func bytesOf(v []uint16) (b []byte) {
