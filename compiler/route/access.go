@@ -159,9 +159,7 @@ func (b *builder) sides(src plan.PeerIndex, d dest) (egress, ingress *plan.Decis
 func (b *builder) side(subject, peer plan.PeerIndex, dir ir.Direction, port plan.PortKey) *plan.Decision {
 	s := b.plan.SubjectOf(subject)
 	if s == nil || b.plan.Peers[subject].Kind != plan.PodPeer {
-		return &plan.Decision{
-			Outcome: plan.Outcome{Verdict: plan.Allow, Reason: plan.ByNoEndpoint, Rule: plan.None, Policy: plan.None, List: plan.None},
-			Audit:   plan.Outcome{Verdict: plan.Allow, Reason: plan.ByNoEndpoint, Rule: plan.None, Policy: plan.None, List: plan.None}}
+		return &b.noEndpoint
 	}
 	return &b.plan.Decisions[b.lookup(s.Tables[dir], peer, port)]
 }

@@ -208,6 +208,8 @@ type node struct {
 	then    *node
 	// plaintext says that the client proves no identity.
 	plaintext bool
+	// text is key's answer, once it was asked for.
+	text string
 }
 
 // allows says that the node never denies.
@@ -220,8 +222,25 @@ func (n *node) denies() bool {
 	return n.outcome.Verdict == plan.Deny && (n.then == nil || n.then.denies())
 }
 
-// newNode follows a decision, or its audit answer, through time.
+// nodeRef is what a node is made of.
+type nodeRef struct {
+	decision         *plan.Decision
+	audit, plaintext bool
+}
+
+// newNode follows a decision, or its audit answer, through time. Nodes are kept: few decisions serve many clients.
 func (b *builder) newNode(d *plan.Decision, audit, plaintext bool) node {
+	ref := nodeRef{d, audit, plaintext}
+	n, known := b.nodes[ref]
+	if !known {
+		n = b.makeNode(d, audit, plaintext)
+		n.text = b.key(&n)
+		b.nodes[ref] = n
+	}
+	return n
+}
+
+func (b *builder) makeNode(d *plan.Decision, audit, plaintext bool) node {
 	n := node{outcome: d.Outcome, plaintext: plaintext}
 	if audit {
 		n.outcome = d.Audit
@@ -241,6 +260,9 @@ func (b *builder) newNode(d *plan.Decision, audit, plaintext bool) node {
 
 // key orders nodes, and is equal for those that answer alike. It is made of content hashes, like all that is sent.
 func (b *builder) key(n *node) string {
+	if n.text != "" {
+		return n.text
+	}
 	o := &n.outcome
 	k := fmt.Sprint(o.Verdict, " ", o.Auth, " ", n.plaintext, " ", b.policyName(o))
 	if o.Verdict == plan.Redirect {

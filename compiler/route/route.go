@@ -59,7 +59,9 @@ type Place struct {
 // Build makes the tables of every waypoint of the plan. The error is Weir's own fault: a table that fails Check.
 func Build(p *plan.Plan, in Input) ([]Waypoint, diag.List, error) {
 	b := &builder{plan: p, input: in, listed: map[*plan.Table]bool{},
-		rows: map[*plan.Table][]int32{}}
+		rows: map[*plan.Table][]int32{}, nodes: map[nodeRef]node{}}
+	allow := plan.Outcome{Verdict: plan.Allow, Reason: plan.ByNoEndpoint, Rule: plan.None, Policy: plan.None, List: plan.None}
+	b.noEndpoint = plan.Decision{Outcome: allow, Audit: allow}
 	b.addressBlocks()
 	b.indexServices()
 	b.attachRoutes()
@@ -81,6 +83,8 @@ type builder struct {
 	input Input
 	diags diag.List
 
+	// noEndpoint is the answer of a side that is no endpoint (S8).
+	noEndpoint plan.Decision
 	// prefixes are the address blocks of each identity, blocks all of them, shortest look-up order aside.
 	prefixes map[plan.PeerIndex][]netip.Prefix
 	blocks   []netip.Prefix
@@ -88,6 +92,8 @@ type builder struct {
 	listed map[*plan.Table]bool
 	// rows caches the rows of identities in tables.
 	rows map[*plan.Table][]int32
+	// nodes are those made so far.
+	nodes map[nodeRef]node
 	// services are the ports of services by name; attached the routes of each.
 	services map[serviceKey]*servicePort
 	attached map[serviceKey][]*ir.Route
