@@ -282,7 +282,7 @@ func (c *compiled) standsFor(r *ir.Rule, want *outcome) bool {
 	if slices.Contains(want.layer7, r) {
 		return true
 	}
-	return r != want.cases[0].rule && slices.ContainsFunc(want.cases, func(x outcome) bool { return x.rule == r })
+	return r != nil && slices.ContainsFunc(want.cases[1:], func(x outcome) bool { return x.rule == r })
 }
 
 // compareList compares the first-match list of a redirect with the cases, for every combination of conditions (S22).

@@ -146,6 +146,9 @@ func (g *gen) pod(v4 bool) end {
 		switch {
 		case p.HostNetwork:
 			n := g.w.nodeOf(i)
+			if n < 0 {
+				continue
+			}
 			return end{place: onNode, node: n, addr: familyOf(g.w.inv.Nodes[n].Addrs, v4)}
 		case a.IsValid() || len(p.Addrs) == 0:
 			return end{place: inPod, pod: i, addr: a}
@@ -185,7 +188,11 @@ func (g *gen) borders() []netip.Addr {
 	for _, p := range []netip.Prefix{nodeRange4, nodeRange6, podRange4, podRange6, serviceRange4, serviceRange6} {
 		out = append(out, edges(p)...)
 	}
-	out = append(out, g.w.inv.APIServers...)
+	for range 4 {
+		for _, a := range g.w.inv.APIServers {
+			out = append(out, a.Unmap())
+		}
+	}
 	for i := range g.w.inv.Pods {
 		out = append(out, g.w.inv.Pods[i].Addrs...)
 	}

@@ -174,7 +174,7 @@ func (g *gen) peer(d ir.Direction) ir.Peer {
 // cidr makes a block with holes: in the world, in the ranges, across their borders, or everything.
 func (g *gen) cidr() *ir.CIDR {
 	blocks := []string{"0.0.0.0/0", "::/0", "192.0.2.0/24", "192.0.2.0/28", "198.51.100.7/32", "2001:db8::/32", "10.0.0.0/8", "10.1.0.0/24", "10.1.0.0/30",
-		"10.1.0.4/32", "10.0.0.1/32", "10.2.0.0/24", "fd00::/16", "fd00:0:0:1::/124", "0.0.0.0/1", "192.0.2.77/24"}
+		"10.1.0.4/32", "10.0.0.1/32", "10.1.0.0/25", "10.1.0.128/25", "128.0.0.0/1", "0.0.0.0/2", "64.0.0.0/2", "10.2.0.0/24", "fd00::/16", "fd00:0:0:1::/124", "0.0.0.0/1", "192.0.2.77/24"}
 	c := &ir.CIDR{Prefix: netip.MustParsePrefix(pick(g, blocks...)), MatchPods: g.one(2)}
 	holes := []string{"192.0.2.0/28", "192.0.2.1/32", "10.1.0.0/30", "10.1.0.2/31", "10.0.0.0/24", "fd00:0:0:1::/126", "2001:db8::/48", "128.0.0.0/1"}
 	for range pick(g, 0, 0, 1, 2) {
@@ -188,7 +188,7 @@ func (g *gen) cidr() *ir.CIDR {
 func (g *gen) port() ir.Port {
 	switch g.IntN(8) {
 	case 0:
-		return ir.Port{Space: pick(g, ir.TCP, ir.UDP, ir.TCP), Name: pick(g, "http", "dns", "nowhere")}
+		return ir.Port{Space: pick(g, ir.TCP, ir.UDP, ir.TCP), Name: pick(g, "http", "http", "dns", "alt", "nowhere")}
 	case 1:
 		first := pick[uint16](g, 0, 1, 80, 8000)
 		return ir.Port{Space: pick(g, ir.TCP, ir.UDP), First: first, Last: first + pick[uint16](g, 1, 79, 1000)}

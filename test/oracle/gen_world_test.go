@@ -92,7 +92,8 @@ func (g *gen) nodes() {
 		g.w.inv.Nodes = append(g.w.inv.Nodes, n)
 	}
 	if !g.one(3) {
-		g.w.inv.APIServers = append(g.w.inv.APIServers, pick(g, g.w.inv.Nodes[0].Addrs[0], netip.MustParseAddr("192.0.2.10"), address(nodeRange4, 200)))
+		g.w.inv.APIServers = append(g.w.inv.APIServers, pick(g, g.w.inv.Nodes[0].Addrs[0], netip.MustParseAddr("192.0.2.10"), address(nodeRange4, 200),
+			netip.MustParseAddr("::ffff:192.0.2.10")))
 	}
 }
 
@@ -112,6 +113,9 @@ func (g *gen) pods() {
 		switch g.IntN(12) {
 		case 0: // S1: hostNetwork
 			p.HostNetwork, p.Addrs = true, g.w.inv.Nodes[node].Addrs
+			if g.one(4) { // on a node that no object describes, or not scheduled yet
+				p.Node, p.Addrs = "elsewhere", pick(g, nil, []netip.Addr{address(nodeRange4, 100+i)})
+			}
 		case 1: // S4: declared, no address yet
 			p.Declared, p.Replicas, p.Node = true, int32(1+g.IntN(3)), ""
 		default:
@@ -152,6 +156,10 @@ func (g *gen) namedPorts() []inventory.NamedPort {
 	if g.one(4) {
 		out = append(out, inventory.NamedPort{Space: ir.TCP, Number: 9090})
 	}
+	if g.one(3) { // two names for one number
+		out = append(out, inventory.NamedPort{Name: "alt", Space: ir.TCP, Number: pick[uint16](g, 80, 8080)})
+	}
+	g.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out
 }
 
@@ -197,7 +205,8 @@ func (g *gen) services() {
 	for i := range g.IntN(5) {
 		s := inventory.Service{Namespace: pick(g, g.w.inv.Namespaces...).Name, Name: fmt.Sprintf("svc%d", i)}
 		v4, v6 := address(serviceRange4, i+1), address(serviceRange6, i+1)
-		switch g.IntN(5) {
+		switch g.IntN(6) {
+		case 3: // none yet
 		case 0:
 			s.ClusterIPs = []netip.Addr{v4}
 		case 1:

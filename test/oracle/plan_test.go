@@ -37,6 +37,42 @@ func (c *compiled) checkPlan() error {
 				return err
 			}
 		}
+		if peers := slices.Sorted(slices.Values(e.Peers)); len(p.Addrs) == 0 && len(slices.Compact(peers)) != len(e.Peers) {
+			return fmt.Errorf("%s/%s: an identity twice", p.Namespace, p.Name)
+		}
+	}
+	return c.checkServices()
+}
+
+// checkServices insists that a service's address is nobody's (S27), and that each port of a service has the endpoints
+// behind it, also before it has an address.
+func (c *compiled) checkServices() error {
+	for i := range c.inv.Services {
+		s := &c.inv.Services[i]
+		for _, a := range s.ClusterIPs {
+			if got := c.plan.Addresses.Lookup(a); got != 0 {
+				return fmt.Errorf("service %s/%s: its address %s is identity %d", s.Namespace, s.Name, a, got)
+			}
+		}
+		for _, p := range s.Ports {
+			want := max(len(s.ClusterIPs), 1)
+			if s.Headless {
+				want = 0
+			}
+			for j := range c.plan.Frontends {
+				f := &c.plan.Frontends[j]
+				if f.Namespace != s.Namespace || f.Service != s.Name || f.Port != plan.Key(p.Space, p.Port) {
+					continue
+				}
+				want--
+				if f.PortName != p.Name || f.NodePort != p.NodePort || len(f.Addrs) == 0 && len(f.Backends) != len(p.Backends) {
+					return fmt.Errorf("service %s/%s: port %s is %+v", s.Namespace, s.Name, p.Name, *f)
+				}
+			}
+			if want != 0 {
+				return fmt.Errorf("service %s/%s: port %s lacks %d frontends", s.Namespace, s.Name, p.Name, want)
+			}
+		}
 	}
 	return nil
 }

@@ -1,11 +1,14 @@
 package oracle
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/compiler/project"
 	"github.com/weir-mesh/weir/compiler/resolve"
 )
 
@@ -37,7 +40,35 @@ func TestOrderMeansNothing(t *testing.T) {
 		if a.DecisionDigest != b.DecisionDigest || a.NodeDigest != b.NodeDigest {
 			t.Fatalf("seed %d: digests depend on the order: decision %t, node state %t\n%s", seed, a.DecisionDigest == b.DecisionDigest, a.NodeDigest == b.NodeDigest, w)
 		}
+		for name, write := range writers(w) {
+			x, err := write(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			y, err := write(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(x, y) {
+				t.Fatalf("seed %d: %s depends on the order\n%s", seed, name, w)
+			}
+		}
 	}
+}
+
+// writers write a plan's files.
+func writers(w *world) map[string]func(*plan.Plan) ([]byte, error) {
+	out := map[string]func(*plan.Plan) ([]byte, error){"decision.json": project.Decisions, "policy.json": project.Policies}
+	for _, n := range w.inv.Nodes {
+		out["node "+n.Name] = func(p *plan.Plan) ([]byte, error) {
+			node, err := project.Node(p, n.Name, 1)
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(node)
+		}
+	}
+	return out
 }
 
 func shuffle[T any](r *rand.Rand, list []T) {

@@ -104,7 +104,10 @@ func (w *world) locate(a netip.Addr) party {
 	for i := range w.inv.Pods {
 		p := &w.inv.Pods[i]
 		for _, b := range p.Addrs {
-			if a == b && !p.HostNetwork { // S1: an address belongs to the running pod that has it
+			switch {
+			case a == b && p.HostNetwork: // S1: hostNetwork pods are host
+				return party{kind: host, addr: a}
+			case a == b: // S1: an address belongs to the running pod that has it
 				return party{kind: pod, pod: p, addr: a}
 			}
 		}
@@ -156,7 +159,7 @@ func (w *world) inRanges(a netip.Addr) bool {
 
 func (w *world) isAPIServer(a netip.Addr) bool {
 	for _, b := range w.inv.APIServers {
-		if a == b {
+		if a == b.Unmap() {
 			return true
 		}
 	}
