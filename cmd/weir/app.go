@@ -100,8 +100,10 @@ Exit status: 0 clean; 1 the input is wrong, or a test failed; 2 Weir could not t
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: name},
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// What is a typo's worth of edits apart is suggested.
+		SuggestionsMinimumDistance: 2,
+		Args:                       knownVerb,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(a.in)
 	root.SetOut(a.out)
@@ -119,6 +121,18 @@ Exit status: 0 clean; 1 the input is wrong, or a test failed; 2 Weir could not t
 	root.AddCommand(a.initCommand(), a.checkCommand(), a.compileCommand(), a.testCommand(), a.explainCommand(), a.reachCommand(), a.docsCommand(), a.versionCommand())
 	root.AddCommand(a.kernelCommands()...)
 	return root
+}
+
+// knownVerb refuses what is no verb, and says which may have been meant.
+func knownVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("there is no verb %q", args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += ": did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return exit(statusUnknown, errors.New(text))
 }
 
 // outputFlag adds -o to a verb; the first format is the default.

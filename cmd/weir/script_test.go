@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,7 +37,14 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("REPO", repo)
 			e.Setenv("GITHUB_ACTIONS", "")
+			e.Setenv("WEIR_CORPUS", os.Getenv("WEIR_CORPUS"))
 			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "corpus" {
+				return os.Getenv("WEIR_CORPUS") != "", nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -48,7 +47,7 @@ func (l *linter) split(id string, group []plan.PeerIndex, rules []plan.RuleIndex
 		text = fmt.Sprintf("this rule and %d more tell", len(rules)-1)
 	}
 	l.add(CodeSplitIdentity, diag.Warning, l.plan.Rules[rules[0]].Pos,
-		fmt.Sprintf("%s pods of one identity apart, %s: %s", text, id, strings.Join(l.labels(group), " and ")),
+		fmt.Sprintf("%s pods of one identity apart, %s: %s", text, id, andList(l.labels(group))),
 		"between nodes the identity proves the service account, not the labels: give the pods service accounts of their own", related...)
 }
 
@@ -73,7 +72,8 @@ func (l *linter) labels(peers []plan.PeerIndex) []string {
 // proves.
 func (l *linter) splits(i plan.RuleIndex, group []plan.PeerIndex) bool {
 	r := &l.plan.Rules[i]
-	if r.PeerSet < 0 || r.Audit {
+	byLabel := func(p ir.Peer) bool { return p.Pods != nil && len(p.Pods.Pods) > 0 }
+	if r.PeerSet < 0 || r.Audit || !slices.ContainsFunc(r.Source.Peers, byLabel) {
 		return false
 	}
 	set := &l.plan.PeerSets[r.PeerSet]
@@ -112,7 +112,7 @@ func (l *linter) backends() {
 		}
 		name := fe.Namespace + "/" + fe.Service
 		l.add(CodeBackends, diag.Warning, diag.Position{Object: "Service " + name},
-			fmt.Sprintf("%s are denied at service %s %s: the endpoints behind it get different answers", strings.Join(who, " and "), name, KeyText(fe.Port)),
+			fmt.Sprintf("%s are denied at service %s %s: the endpoints behind it get different answers", andList(who), name, KeyText(fe.Port)),
 			"allow all endpoints behind the service, or let the service select only those that are allowed")
 	}
 }
@@ -128,17 +128,28 @@ func (l *linter) differs(s int32, f plan.FrontendIndex) bool {
 
 // addresses reports workloads about which a verdict hangs on the address that their pods will get (S4).
 func (l *linter) addresses() {
-	seen := map[string]bool{}
+	var names []string
+	var first diag.Position
 	for i := range l.plan.Endpoints {
 		e := &l.plan.Endpoints[i]
 		name := l.names.Label(int32(i))
-		if len(e.Addrs) > 0 || len(e.Peers) < 2 || seen[name] || !l.hangs(e.Peers) {
+		if len(e.Addrs) > 0 || len(e.Peers) < 2 || slices.Contains(names, name) || !l.hangs(e.Peers) {
 			continue
 		}
-		seen[name] = true
-		l.add(CodeAddress, diag.Warning, e.Pos, fmt.Sprintf("a verdict about %s depends on the pod's address, which is not known yet", name),
-			"a rule's cidr with matchPods holds a part of the addresses that it may get: declare the pod ranges in the MeshConfig, or select pods by label")
+		if names = append(names, name); len(names) == 1 || e.Pos.Compare(first) < 0 {
+			first = e.Pos
+		}
 	}
+	if len(names) == 0 {
+		return
+	}
+	slices.Sort(names)
+	who, count := names, len(names)
+	if count > maxNear {
+		who = append(slices.Clone(names[:maxNear]), fmt.Sprintf("%d more", count-maxNear))
+	}
+	l.add(CodeAddress, diag.Warning, first, "a verdict about "+andList(who)+" depends on the pod's address, which is not known yet",
+		"a rule's cidr with matchPods holds a part of the addresses that it may get: declare the pod ranges in the MeshConfig, or select pods by label")
 }
 
 // hangs reports whether some table answers differently for the identities.

@@ -201,6 +201,14 @@ func orList(s []string) string {
 	return strings.Join(s[:len(s)-1], ", ") + " or " + s[len(s)-1]
 }
 
+// andList writes "a, b and c".
+func andList(s []string) string {
+	if len(s) < 2 {
+		return strings.Join(s, "")
+	}
+	return strings.Join(s[:len(s)-1], ", ") + " and " + s[len(s)-1]
+}
+
 // Resolve finds what a name stands for: ns/name, ns/kind/name, ns/service/name, a pod, an address, a SPIFFE id, a
 // DNS name or an entity.
 func (n *Names) Resolve(name string) (*Target, error) {

@@ -9,7 +9,7 @@ import (
 // maxNear is how many near names an error lists.
 const maxNear = 3
 
-// nearest returns the names that are likely to have been meant: few edits away, or the same last part.
+// nearest returns the names that are likeliest to have been meant: fewest edits away, or the same last part.
 func nearest(name string, known []string) []string {
 	type scored struct {
 		name string
@@ -32,28 +32,34 @@ func nearest(name string, known []string) []string {
 	})
 	var out []string
 	for _, f := range found[:min(len(found), maxNear)] {
-		out = append(out, f.name)
+		if f.cost == found[0].cost {
+			out = append(out, f.name)
+		}
 	}
 	return out
 }
 
-// edits is the Levenshtein distance.
+// edits counts insertions, deletions, substitutions and swaps of neighbours that lead from one text to the other
+// (optimal string alignment).
 func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
+			cost := last[j]
 			if a[i] != b[j] {
 				cost++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			cost = min(cost, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				cost = min(cost, before[j-1]+1)
+			}
+			row[j+1] = cost
 		}
+		before, last, row = last, row, before
 	}
-	return row[len(b)]
+	return last[len(b)]
 }

@@ -34,7 +34,9 @@ func worldOf(r *rand.Rand) resolve.Input {
 	return in
 }
 
-func eq(k string, v ...string) ir.LabelSelector { return ir.LabelSelector{{Key: k, Op: ir.In, Values: v}} }
+func eq(k string, v ...string) ir.LabelSelector {
+	return ir.LabelSelector{{Key: k, Op: ir.In, Values: v}}
+}
 
 func pick[T any](r *rand.Rand, s ...T) T { return s[r.IntN(len(s))] }
 

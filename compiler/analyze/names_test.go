@@ -1,0 +1,139 @@
+package analyze
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/weir-mesh/weir/compiler/inventory"
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/resolve"
+)
+
+// namesWorld has names that are told apart by kind, namespace or family.
+func namesWorld() resolve.Input {
+	pod := func(ns, name, kind, owner, addr string) inventory.Pod {
+		return inventory.Pod{Namespace: ns, Name: name, Workload: inventory.Workload{Kind: kind, Namespace: ns, Name: owner}, ServiceAccount: owner,
+			Labels: map[string]string{"app": owner}, Addrs: []netip.Addr{netip.MustParseAddr(addr)}}
+	}
+	inv := &inventory.Inventory{
+		Namespaces: []inventory.Namespace{{Name: "a"}, {Name: "b"}},
+		Pods: []inventory.Pod{pod("a", "web-1", "Deployment", "web", "10.0.0.1"), pod("a", "web-2", "Deployment", "web", "10.0.0.2"),
+			pod("b", "web-9", "Deployment", "web", "10.0.0.9"), pod("a", "db-0", "StatefulSet", "db", "10.0.0.3"), pod("a", "db-x", "Job", "db", "10.0.0.4")},
+		Services: []inventory.Service{{Namespace: "a", Name: "front", ClusterIPs: []netip.Addr{netip.MustParseAddr("10.9.0.1")},
+			Ports: []inventory.ServicePort{{Name: "http", Space: ir.TCP, Port: 80, Backends: []inventory.Backend{{Pod: ir.NamespacedName{Namespace: "a", Name: "web-1"}, Port: 8080}}}}}},
+	}
+	return resolve.Input{Inventory: inv, Now: now, Config: inventory.Config{Present: true, TrustDomain: "t",
+		PodRanges: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, ServiceRanges: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/24")},
+		Enrolled: []ir.Selector{{Namespace: "a"}}}}
+}
+
+func TestResolve(t *testing.T) {
+	n := namesOf(t, namesWorld())
+	for name, want := range map[string]struct {
+		kind TargetKind
+		name string
+		err  string
+	}{
+		"a/web":                  {kind: WorkloadTarget, name: "a/web"},
+		"a/deployment/web":       {kind: WorkloadTarget, name: "a/web"},
+		"a/Job/db":               {kind: WorkloadTarget, name: "a/Job/db"},
+		"a/web-1":                {kind: PodTarget, name: "a/web-1"},
+		"web-2":                  {kind: PodTarget, name: "a/web-2"},
+		"a/service/front":        {kind: ServiceTarget, name: "a/service/front"},
+		"front.a.svc":            {kind: ServiceTarget, name: "a/service/front"},
+		"10.0.0.1":               {kind: AddressTarget, name: "10.0.0.1"},
+		"10.9.0.1":               {kind: AddressTarget, name: "10.9.0.1"},
+		"spiffe://t/ns/a/sa/web": {kind: SPIFFETarget, name: "spiffe://t/ns/a/sa/web"},
+		"api.example.com":        {kind: DNSTarget, name: "api.example.com"},
+		"world":                  {kind: EntityTarget, name: "world"},
+		"a/db":                   {err: `"a/db" is several workloads: did you mean a/Job/db or a/StatefulSet/db?`},
+		"web":                    {err: `"web" is in several namespaces: did you mean a/web or b/web?`},
+		"a/front":                {err: `"a/front" is a service, not a workload: did you mean a/service/front?`},
+		"a/wbe":                  {err: `"a/wbe" is no workload, pod, service or entity here: did you mean a/web?`},
+		"c/web":                  {err: `"c/web" is no workload, pod, service or entity here: did you mean a/web or b/web?`},
+		"kube-apiserver":         {err: `"kube-apiserver" is nowhere in this inventory: no address of it is known`},
+		"spiffe://t/ns/a/sa/wbe": {err: `"spiffe://t/ns/a/sa/wbe" is the identity of no workload: did you mean spiffe://t/ns/a/sa/web?`},
+		"x/y/z/w":                {err: `"x/y/z/w" is no workload, pod, service or entity here`},
+		"":                       {err: `"" is no name`},
+	} {
+		got, err := n.Resolve(name)
+		switch {
+		case err != nil && err.Error() != want.err:
+			t.Errorf("%q: %v, want %s", name, err, want.err)
+		case err == nil && want.err != "":
+			t.Errorf("%q: resolved to %s, want the error %s", name, got.Name, want.err)
+		case err == nil && (got.Kind != want.kind || got.Name != want.name):
+			t.Errorf("%q: kind %d %s, want %d %s", name, got.Kind, got.Name, want.kind, want.name)
+		}
+	}
+}
+
+// TestAskSelf is S6: a pod reaches itself, and the pods of one workload do not count as one.
+func TestAskSelf(t *testing.T) {
+	n := namesOf(t, namesWorld()) // namespace a is enrolled and nothing is allowed
+	for _, c := range []struct{ from, to, want string }{
+		{"a/web-1", "a/web-1", "allow"},
+		{"a/web-1", "a/web-2", "deny"},
+		{"a/web", "a/web", "deny"},
+		{"a/StatefulSet/db", "a/StatefulSet/db", "allow"},
+		{"a/web-1", "a/service/front", "allow"}, // its only endpoint is the pod itself (S27)
+		{"a/web-2", "a/service/front", "deny"},
+		{"b/web", "world", "allow"},
+		{"b/web", "a/web", "deny"},
+	} {
+		q := Question{Port: Port{Space: ir.TCP, Number: 80}}
+		var err error
+		if q.From, err = n.Resolve(c.from); err != nil {
+			t.Fatal(err)
+		}
+		if q.To, err = n.Resolve(c.to); err != nil {
+			t.Fatal(err)
+		}
+		r, err := n.Ask(q)
+		if err != nil || r.Verdict.String() != c.want {
+			t.Errorf("%s → %s: %s, %v; want %s", c.from, c.to, r.Verdict, err, c.want)
+		}
+	}
+}
+
+// TestAskDiffer is S4: where the pods behind a name, or the addresses that one may get, get different answers, no one
+// answer is given.
+func TestAskDiffer(t *testing.T) {
+	in := namesWorld()
+	cidr := ir.Peer{CIDR: &ir.CIDR{Prefix: netip.MustParsePrefix("10.0.0.1/32"), MatchPods: true}}
+	in.Policies = []ir.Policy{{Kind: "P", Namespace: "b", Name: "p", Layer: ir.Orchestrator, Tier: ir.Namespace, Subject: ir.Selector{Namespace: "b"},
+		Isolate: [ir.NumDirections]bool{ir.Ingress: true}, Rules: []ir.Rule{{Direction: ir.Ingress, Action: ir.Allow, Peers: []ir.Peer{cidr}}}}}
+	in.Config = inventory.Config{PodRanges: in.Config.PodRanges}
+	ask := func(in resolve.Input) string {
+		n := namesOf(t, in)
+		from, _ := n.Resolve("a/web")
+		to, _ := n.Resolve("b/web")
+		_, err := n.Ask(Question{From: from, To: to, Port: Port{Space: ir.TCP, Number: 80}})
+		if err == nil {
+			return ""
+		}
+		return err.Error()
+	}
+	if got, want := ask(in), "the pods differ: allow for a/web-1 → b/web-9, deny for a/web-2 → b/web-9"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	in.Inventory.Pods[0].Addrs, in.Inventory.Pods[0].Declared = nil, true
+	in.Inventory.Pods = append(in.Inventory.Pods[:1:1], in.Inventory.Pods[2:]...)
+	if got := ask(in); got != "depends on the pod's address: deny or allow" && got != "depends on the pod's address: allow or deny" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestParsePort(t *testing.T) {
+	for in, want := range map[string]string{"8443": "TCP 8443", "UDP/53": "UDP 53", "53/udp": "UDP 53", "http": "TCP http", "udp/dns": "UDP dns", "icmp/8": "ICMP type 8 code 0",
+		"icmpv6/128/0": "ICMPv6 type 128 code 0", "ip/47": "IP protocol 47", "ip/0": "IP protocol 0"} {
+		if got, err := ParsePort(in); err != nil || got.String() != want {
+			t.Errorf("%s: %s, %v; want %s", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "0", "65536", "a b", "x/1", "icmp/300", "ip/256", "tcp/1/2", "-1", "tcp/"} {
+		if got, err := ParsePort(in); err == nil {
+			t.Errorf("%q was read as %s", in, got)
+		}
+	}
+}
