@@ -55,6 +55,8 @@ type linter struct {
 	// decides holds, by rule, whether some decision names it.
 	decides []bool
 	diags   diag.List
+	// scratch is what keys returns.
+	scratch []plan.PortKey
 }
 
 // Lint looks for what a plan's policies say and do not mean. Without any pod in the inventory, the findings that

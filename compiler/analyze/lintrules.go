@@ -40,7 +40,8 @@ func orPos(p, q diag.Position) diag.Position {
 func (l *linter) emptyPeers(r *plan.Rule, p *plan.Policy) {
 	for i := range r.Source.Peers {
 		peer := &r.Source.Peers[i]
-		if peer.Pods == nil || l.anyPod(peer.Pods) {
+		// Where the rule has only this peer, the plan's set of its peers tells.
+		if peer.Pods == nil || len(r.Source.Peers) == 1 && !l.none(r) || l.anyPod(peer.Pods) {
 			continue
 		}
 		l.add(CodeNoPeer, l.emptiness(p), orPos(peer.Pos, r.Pos), "no pod is "+strings.TrimPrefix(selectorText(peer.Pods), "pods "),
@@ -111,39 +112,42 @@ func (l *linter) passes(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
 
 // meet looks for a flow between what exists that the rule matches, and that accept, where it is not nil, accepts.
 func (l *linter) meet(i plan.RuleIndex, r *plan.Rule, p *plan.Policy, accept func(*view, *plan.Subject) bool) (meeting, bool) {
-	out := meeting{}
+	out := meeting{view: view{plan: l.plan, direction: r.Direction}}
+	v := &out.view
 	for _, s := range l.subjects[r.Policy] {
-		for _, subject := range l.peersOf[s][:min(1, len(l.peersOf[s]))] {
-			for peer := plan.PeerIndex(1); int(peer) < len(l.plan.Peers); peer++ {
-				v := view{plan: l.plan, direction: r.Direction, subject: subject, peer: peer}
-				if !v.peerMatches(r) {
+		if len(l.peersOf[s]) == 0 {
+			continue
+		}
+		v.subject = l.peersOf[s][0] // the pods of a subject share their tables
+		for v.peer = 1; int(v.peer) < len(l.plan.Peers); v.peer++ {
+			if !v.peerMatches(r) {
+				continue
+			}
+			for _, v.key = range l.keys(v, r) {
+				if m := v.misses(i) &^ missAudit; m != 0 {
+					out.miss |= m
 					continue
 				}
-				for _, k := range l.keys(&v, r) {
-					v.key = k
-					m := v.misses(i) &^ missAudit
-					if m != 0 {
-						out.miss |= m
-						continue
-					}
-					if accept != nil && !accept(&v, &l.plan.Subjects[s]) {
-						continue
-					}
-					t := l.plan.Subjects[s].Tables[r.Direction]
-					return meeting{view: v, decision: &l.plan.Decisions[l.plan.At(t, peer, k)]}, true
+				if accept != nil && !accept(v, &l.plan.Subjects[s]) {
+					continue
 				}
+				t := l.plan.Subjects[s].Tables[r.Direction]
+				out.decision = &l.plan.Decisions[l.plan.At(t, v.peer, v.key)]
+				return out, true
 			}
 		}
 	}
 	return out, false
 }
 
-// keys are ports that a rule matches, one for each of its entries.
+// keys are ports that a rule matches, one for each of its entries. The slice is good until the next call.
 func (l *linter) keys(v *view, r *plan.Rule) []plan.PortKey {
+	out := l.scratch[:0]
+	defer func() { l.scratch = out }()
 	if r.Ports == nil {
-		return []plan.PortKey{plan.Key(ir.TCP, 1)}
+		out = append(out, plan.Key(ir.TCP, 1))
+		return out
 	}
-	var out []plan.PortKey
 	for _, p := range r.Ports {
 		if p.Name == "" {
 			out = append(out, plan.Key(p.Space, p.First))
@@ -214,32 +218,28 @@ const maxPairs = 10_000
 
 // plaintext reports a permission for plaintext that the other side never shares (S19).
 func (l *linter) plaintext(i plan.RuleIndex, r *plan.Rule) {
-	pairs, strict := 0, 0
+	pairs := 0
+	v := &view{plan: l.plan, direction: r.Direction}
 	for _, s := range l.subjects[r.Policy] {
-		for _, subject := range l.peersOf[s] {
-			for peer := plan.PeerIndex(1); int(peer) < len(l.plan.Peers) && pairs < maxPairs; peer++ {
-				v := view{plan: l.plan, direction: r.Direction, subject: subject, peer: peer}
+		for _, v.subject = range l.peersOf[s] {
+			for v.peer = 1; int(v.peer) < len(l.plan.Peers) && pairs < maxPairs; v.peer++ {
 				if !v.peerMatches(r) {
 					continue
 				}
-				for _, k := range l.keys(&v, r) {
-					f := plan.Flow{Src: plan.NewEnd(subject), Dst: plan.NewEnd(peer), Port: k}
-					if r.Direction == ir.Ingress {
-						f.Src, f.Dst = f.Dst, f.Src
-					}
-					a := l.plan.Decide(f)
+				for _, v.key = range l.keys(v, r) {
+					a := l.plan.Decide(v.flow())
 					if own := []*plan.Decision{&a.Egress, &a.Ingress}[r.Direction]; own.Rule != i || a.Verdict == plan.Deny {
 						continue
 					}
-					pairs++
-					if a.Auth == plan.AuthRequired {
-						strict++
+					if a.Auth != plan.AuthRequired {
+						return // here it is of use
 					}
+					pairs++
 				}
 			}
 		}
 	}
-	if pairs > 0 && strict == pairs {
+	if pairs > 0 {
 		l.add(CodeStrictest, diag.Warning, r.Pos, "this rule permits plaintext, and the other side of every connection asks for authentication: both must permit it",
 			"take authentication and exception out here, or permit plaintext on the other side, too")
 	}

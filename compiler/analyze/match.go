@@ -26,6 +26,15 @@ type view struct {
 	request       *plan.Request
 }
 
+// flow is the flow that the view is of.
+func (v *view) flow() plan.Flow {
+	f := plan.Flow{Src: plan.NewEnd(v.subject), Dst: plan.NewEnd(v.peer), Port: v.key}
+	if v.direction == ir.Ingress {
+		f.Src, f.Dst = f.Dst, f.Src
+	}
+	return f
+}
+
 // provable reports whether both ends can prove who they are: TCP between enrolled pods (S18).
 func (v *view) provable() bool {
 	return v.key.Space() == ir.TCP && v.plan.Peers[v.subject].Enrolled && v.plan.Peers[v.peer].Enrolled
@@ -104,7 +113,7 @@ func (v *view) portMatches(r *plan.Rule) bool {
 	return false
 }
 
-// rules lists a policy's rules in a direction, in the source's order.
+// rulesOf lists each policy's rules in the source's order.
 func rulesOf(p *plan.Plan) map[plan.PolicyIndex][]plan.RuleIndex {
 	out := map[plan.PolicyIndex][]plan.RuleIndex{}
 	for i := range p.Rules {
