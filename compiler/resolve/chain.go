@@ -53,7 +53,9 @@ type chain struct {
 	special special
 	// isolation is the first policy that isolates, by layer; the second of each pair counts audit objects too.
 	isolation [ir.NumLayers][2]plan.PolicyIndex
-	tooLong   bool
+	// tooLong says that the whole table is more than can be numbered, long that the list of the cell at hand is more
+	// than a waypoint can hold, cut that some cell's was.
+	tooLong, long, cut bool
 	// conflicts are pairs of rules of equal priority that answered differently (S12); unserved are layer-7 rules that
 	// no waypoint can decide (S25).
 	conflicts map[[2]plan.RuleIndex]bool
@@ -62,6 +64,7 @@ type chain struct {
 
 // outcome answers for the cell's slots; audit adds the rules and objects that are in audit (S30).
 func (c *chain) outcome(m bitset, audit bool) (plan.Outcome, []plan.Entry) {
+	c.long = false
 	orch := c.layer(ir.Orchestrator, m, audit)
 	mesh := c.layer(ir.Mesh, m, audit)
 	provable := m.has(c.special.provable)
@@ -77,8 +80,8 @@ func (c *chain) outcome(m bitset, audit bool) (plan.Outcome, []plan.Entry) {
 			break
 		}
 	}
-	if c.tooLong || len(entries) > maxEntries {
-		c.tooLong = true
+	if c.tooLong || c.long || len(entries) > maxEntries {
+		c.cut = true
 		return plan.Outcome{Verdict: plan.Deny, Reason: plan.ByCapacity, Rule: plan.None, Policy: plan.None, List: plan.None}, nil
 	}
 	return c.collapse(entries, m, audit)
@@ -253,7 +256,7 @@ func (c *chain) sequence(prios [][][]*slot, rest, passed firstMatch) firstMatch 
 // graft appends a list under further conditions.
 func (c *chain) graft(out firstMatch, conds [][]ir.HTTPMatch, list firstMatch) firstMatch {
 	if len(out)+len(list) > maxEntries {
-		c.tooLong = true
+		c.long = true
 		return firstMatch{{answer: nothing}}
 	}
 	for _, a := range list {
@@ -269,7 +272,7 @@ func (c *chain) priority(objects [][]*slot) firstMatch {
 	for _, o := range objects[1:] {
 		next := c.object(o)
 		if len(out)*len(next) > maxEntries {
-			c.tooLong = true
+			c.long = true
 			return firstMatch{{answer: nothing}}
 		}
 		var both firstMatch

@@ -61,7 +61,7 @@ func (c *compiler) build(s *subject, d ir.Direction, w *worker) built {
 	columns := b.ports()
 	rows := b.rows(sets, w)
 	b.fill(rows, columns, w)
-	b.out.found = found{b.chain.tooLong, b.chain.conflicts, b.chain.unserved}
+	b.out.found = found{b.chain.tooLong || b.chain.cut, b.chain.conflicts, b.chain.unserved}
 	return b.out
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,7 @@ import (
 type loop struct {
 	bin, dir string
 	pairs    int
+	tried    atomic.Int64
 }
 
 // patience is how long one mutant may take before it counts as one that never ends.
@@ -46,6 +48,9 @@ func (l *loop) run(ctx context.Context, mutants []*mutant, next func() int) {
 			}
 		}
 		noticed, alive := p.ask(m.id)
+		if n := l.tried.Add(1); n%100 == 0 {
+			fmt.Fprintf(os.Stderr, "first pass: %d tried\n", n)
+		}
 		m.state = survived
 		switch {
 		case ctx.Err() != nil:

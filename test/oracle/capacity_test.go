@@ -67,6 +67,12 @@ func TestTooLongAList(t *testing.T) {
 		if got.Verdict != enforced || got.Audit.Verdict != plan.Deny || got.Audit.Reason != plan.ByCapacity || got.Audit.Rule != plan.None || got.Audit.List != plan.None {
 			t.Errorf("audit %t: got %+v", audit, got)
 		}
+		for _, other := range []plan.PortKey{plan.Key(ir.UDP, 53), plan.Key(ir.ICMPv4, 8<<8)} {
+			src, dst := c.plan.Addresses.Lookup(w.inv.Pods[web].Addrs[0]), c.plan.Addresses.Lookup(w.inv.Pods[db].Addrs[0])
+			if got := c.plan.Decide(plan.Flow{Src: plan.NewEnd(src), Dst: plan.NewEnd(dst), Port: other}).Ingress; got.Reason != plan.ByEnrolment || got.Audit.Reason != plan.ByEnrolment {
+				t.Errorf("S22: audit %t: a list that is too long reaches key %#x: %s by %s", audit, other, got.Verdict, got.Reason)
+			}
+		}
 		if c.found.Count(diag.Error) == 0 {
 			t.Errorf("audit %t: no error says that the list is too long", audit)
 		}
