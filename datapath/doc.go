@@ -2,9 +2,18 @@
 // pins and attaches them, swaps generations, reads back what the kernel holds and takes it all away again.
 //
 // The pieces: datapath/encode turns a plan.Projection into the bytes that the programs read, datapath/bpf holds the
-// programs, datapath/progrun runs them on packets without attaching them. The numbers S1 to S34 refer to
-// docs/semantics.md.
+// programs, datapath/load puts them into the kernel, datapath/progrun runs them on packets without attaching them. The
+// numbers S1 to S34 refer to docs/semantics.md.
 //
 // Everything pinned outlives the process: when it ends, however it ends, the kernel goes on deciding by the last
 // generation. Only Uninstall opens what was closed.
+//
+// A generation is one immutable run of bytes in one map, addresses included, and a packet reads its place once (S32).
+// Maps in maps, one per table, would need the generation carried into every look-up, a look-up more per step and two
+// sets of address maps; here a swap is one store, and the kernel's copy is compared with the encoding byte by byte. The
+// price is that a change rewrites the whole generation, which takes milliseconds.
+//
+// Known limits. Who opened a TCP connection can't be told from its middle: on a connection that was established before
+// the programs were attached, or whose conntrack entry was evicted, the side that speaks first counts as the opener, if its
+// own direction allows it. Nothing redirects to a waypoint or a tunnel yet: what needs one is dropped, by its own reason.
 package datapath
