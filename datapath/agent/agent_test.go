@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -324,35 +326,34 @@ func TestMetrics(t *testing.T) {
 	a.await(`msg=flow kind=denied .*verdict=deny`)
 }
 
-// flood opens connections to the closed port without pause and counts those that pass.
-func (n *node) flood(t *testing.T) (stop func() (passed, tried int)) {
-	done := make(chan struct{})
+// flood tries connections to the closed port all the time, from threads that stay in a's namespace, and counts those that
+// pass.
+func (n *node) flood(t *testing.T) (stop func() (passed, tried int64)) {
+	var done atomic.Bool
+	var passed, tried atomic.Int64
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	passed, tried := 0, 0
-	for range 4 {
+	for range 2 {
 		wg.Go(func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
+			err := netlab.In(n.a.NS(), func() error {
+				for !done.Load() {
+					c, err := net.DialTimeout("tcp", fmt.Sprintf("10.1.0.2:%d", closed), 10*time.Millisecond)
+					tried.Add(1)
+					if err == nil {
+						passed.Add(1)
+						c.Close()
+					}
 				}
-				c, err := netlab.Dial(n.a.NS(), fmt.Sprintf("10.1.0.2:%d", closed), 20*time.Millisecond)
-				mu.Lock()
-				tried++
-				if err == nil {
-					passed++
-					c.Close()
-				}
-				mu.Unlock()
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
 			}
 		})
 	}
-	return func() (int, int) {
-		close(done)
+	return func() (int64, int64) {
+		done.Store(true)
 		wg.Wait()
-		return passed, tried
+		return passed.Load(), tried.Load()
 	}
 }
 
