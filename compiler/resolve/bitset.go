@@ -44,15 +44,6 @@ func (b bitset) flip(i int) { b[i>>6] ^= 1 << (i & 63) }
 
 func (b bitset) clone() bitset { return append(bitset(nil), b...) }
 
-func (b bitset) empty() bool {
-	for _, w := range b {
-		if w != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // each calls f with the members, ascending.
 func (b bitset) each(f func(int)) {
 	for i, w := range b {
