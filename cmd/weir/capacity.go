@@ -6,6 +6,7 @@ import (
 
 	"github.com/weir-mesh/weir/compiler/compile"
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/compiler/project"
 )
@@ -22,6 +23,12 @@ func capacity(r *compile.Result) diag.List {
 	fits := len(r.Plan.Decisions)+len(r.Plan.Frontends)*len(r.Plan.Subjects) <= decisions && len(r.Plan.Peers) <= classes
 	if fits {
 		return nil
+	}
+	for i := range r.Plan.Subjects {
+		if text := alone(&r.Plan.Subjects[i], decisions, classes); text != "" {
+			out.Add(tooMuch(r, text))
+			return out
+		}
 	}
 	for _, node := range project.NodeNames(r.Plan) {
 		pr, err := project.Node(r.Plan, node, 1)
@@ -45,6 +52,19 @@ func capacity(r *compile.Result) diag.List {
 		}
 	}
 	return out
+}
+
+// alone says what a node cannot hold even with one pod on it, whichever node that will be.
+func alone(s *plan.Subject, decisions, classes int) string {
+	for d, t := range s.Tables {
+		if n := len(t.Decisions); n > decisions {
+			return fmt.Sprintf("one pod's %s alone needs %d decisions and a node may hold %d", ir.Direction(d), n, decisions)
+		}
+		if n := max(t.NumClasses, len(t.Cells)/t.NumClasses); n > classes {
+			return fmt.Sprintf("one pod's %s alone needs %d classes and a node may hold %d", ir.Direction(d), n, classes)
+		}
+	}
+	return ""
 }
 
 func limit(configured, most int) int {

@@ -69,6 +69,13 @@ func (a *app) compileTo(ctx context.Context, args []string, out string, generati
 	if err != nil {
 		return notWritten(err)
 	}
+	ways, found, err := waypoints(r)
+	if err == nil {
+		err = a.refuse(r, append(found, capacity(r)...))
+	}
+	if err != nil {
+		return notWritten(err)
+	}
 	p := r.Plan
 	rec := planRecord{Compiler: version(), Now: p.Now, Generation: generation, Policy: p.PolicyDigest, Decision: p.DecisionDigest, Nodes: p.NodeDigest}
 	if rec.Generation == 0 {
@@ -76,7 +83,7 @@ func (a *app) compileTo(ctx context.Context, args []string, out string, generati
 			return notWritten(err)
 		}
 	}
-	files, err := planFiles(r, &rec)
+	files, err := planFiles(r, ways, &rec)
 	if err != nil {
 		return notWritten(err)
 	}
@@ -125,7 +132,7 @@ func nextGeneration(out string, rec *planRecord) (uint64, error) {
 }
 
 // planFiles makes every file of a plan, by its path in the folder.
-func planFiles(r *compile.Result, rec *planRecord) (map[string][]byte, error) {
+func planFiles(r *compile.Result, ways []route.Waypoint, rec *planRecord) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for name, write := range map[string]func(*plan.Plan) ([]byte, error){
 		"policy.json": project.Policies, "decision.json": project.Decisions, "positions.json": project.Positions} {
@@ -143,10 +150,6 @@ func planFiles(r *compile.Result, rec *planRecord) (map[string][]byte, error) {
 		if files[filepath.Join(nodesFolder, node+".json")], err = encodeJSON(pr); err != nil {
 			return nil, err
 		}
-	}
-	ways, _, err := waypoints(r)
-	if err != nil {
-		return nil, err
 	}
 	for i := range ways {
 		b, err := waypointJSON(&ways[i])

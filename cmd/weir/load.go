@@ -59,29 +59,34 @@ func (a *app) loadWith(ctx context.Context, o compile.Options) (*compile.Result,
 	if err != nil {
 		return nil, err
 	}
+	return r, a.refuse(r, r.Diagnostics)
+}
+
+// refuse tells the errors among findings on stderr and ends the verb; without any it returns nil.
+func (a *app) refuse(r *compile.Result, list diag.List) error {
 	var errs diag.List
-	for i := range r.Diagnostics {
-		if d := r.Diagnostics[i]; d.Severity == diag.Error || a.flags.strict && d.Severity == diag.Warning {
+	for i := range list {
+		if d := list[i]; d.Severity == diag.Error || a.flags.strict && d.Severity == diag.Warning {
 			errs.Add(d)
 		}
 	}
 	if len(errs) == 0 {
-		return r, nil
+		return nil
 	}
 	st, err := a.style(a.err)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := diag.Text(a.err, errs, diag.TextOptions{Sources: r.Sources, Color: st.Color}); err != nil {
-		return nil, err
+		return err
 	}
 	if err := a.annotate(r, errs); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := fmt.Fprintln(a.err, diag.Summary("", errs)); err != nil {
-		return nil, err
+		return err
 	}
-	return nil, exit(a.status(r, errs), nil)
+	return exit(a.status(r, errs), nil)
 }
 
 // status is the exit status of findings.
