@@ -51,7 +51,6 @@ func evaluate(ctx context.Context, paths []string, how how, progress func(string
 		paths = []string{"."}
 	}
 	r := &reader{ctx: ctx, seen: map[string]bool{}}
-	progress("the files")
 	r.paths(paths)
 	e := &evaluator{reader: r, schema: inst, how: how, progress: progress, out: &Bundle{}, fields: map[string]bool{testsField: true}}
 	for _, k := range schemas.Kinds() {
