@@ -193,6 +193,11 @@ func TestCheckSaysWhere(t *testing.T) {
 	if want := []string{"spec", "ingress", "1", "from", "1"}; len(got) != 1 || !slices.Equal(got[0].Path, want) {
 		t.Errorf("got %+v, want one problem at %v", got, want)
 	}
+	// An empty list is a problem of the list.
+	got = schemas.Check("MeshPolicy", decode(t, changed(t, "policy", "spec.ingress.1.ports", "[]")))
+	if want := []string{"spec", "ingress", "1", "ports"}; len(got) != 1 || !slices.Equal(got[0].Path, want) {
+		t.Errorf("got %+v, want one problem at %v", got, want)
+	}
 	// All problems, not only the first of a list.
 	doc = changed(t, "policy", "spec.ingress.0.ports", "[{port: 0, protocol: TCP}, {port: 1, name: a, protocol: TCP}, {protocol: tcp}]")
 	if got := schemas.Check("MeshPolicy", decode(t, doc)); len(got) != 3 {

@@ -204,12 +204,12 @@ func checkClusterMeshPolicySpec(c *checker, v any) {
 	}
 	if at(o, "ingress") != nil {
 		if equal(length(at(o, "ingress")), int64(0)) {
-			c.rule("ingress is empty: leave the field out")
+			c.rule("ingress is empty: leave the field out", "ingress")
 		}
 	}
 	if at(o, "egress") != nil {
 		if equal(length(at(o, "egress")), int64(0)) {
-			c.rule("egress is empty: leave the field out")
+			c.rule("egress is empty: leave the field out", "egress")
 		}
 	}
 	if at(o, "subject") != nil {
@@ -260,7 +260,7 @@ func checkClusterSubject(c *checker, v any) {
 	}
 	if at(o, "serviceAccounts") != nil {
 		if equal(length(at(o, "serviceAccounts")), int64(0)) {
-			c.rule("serviceAccounts is empty: leave the field out for any")
+			c.rule("serviceAccounts is empty: leave the field out for any", "serviceAccounts")
 		}
 	}
 	if at(o, "serviceAccounts") != nil {
@@ -296,12 +296,12 @@ func checkClusterIngressRule(c *checker, v any) {
 	}
 	if at(o, "ports") != nil {
 		if equal(length(at(o, "ports")), int64(0)) {
-			c.rule("ports is empty: leave the field out for any, or write what you mean")
+			c.rule("ports is empty: leave the field out for any, or write what you mean", "ports")
 		}
 	}
 	if at(o, "http") != nil {
 		if equal(length(at(o, "http")), int64(0)) {
-			c.rule("http is empty: leave the field out for any, or write what you mean")
+			c.rule("http is empty: leave the field out for any, or write what you mean", "http")
 		}
 	}
 	if at(o, "ports") != nil {
@@ -370,7 +370,7 @@ func checkClusterIngressRule(c *checker, v any) {
 	}
 	if at(o, "from") != nil {
 		if equal(length(at(o, "from")), int64(0)) {
-			c.rule("from is empty: leave the field out for any, or write what you mean")
+			c.rule("from is empty: leave the field out for any, or write what you mean", "from")
 		}
 	}
 	if at(o, "from") != nil {
@@ -419,12 +419,12 @@ func checkClusterEgressRule(c *checker, v any) {
 	}
 	if at(o, "ports") != nil {
 		if equal(length(at(o, "ports")), int64(0)) {
-			c.rule("ports is empty: leave the field out for any, or write what you mean")
+			c.rule("ports is empty: leave the field out for any, or write what you mean", "ports")
 		}
 	}
 	if at(o, "http") != nil {
 		if equal(length(at(o, "http")), int64(0)) {
-			c.rule("http is empty: leave the field out for any, or write what you mean")
+			c.rule("http is empty: leave the field out for any, or write what you mean", "http")
 		}
 	}
 	if at(o, "ports") != nil {
@@ -493,7 +493,7 @@ func checkClusterEgressRule(c *checker, v any) {
 	}
 	if at(o, "to") != nil {
 		if equal(length(at(o, "to")), int64(0)) {
-			c.rule("to is empty: leave the field out for any, or write what you mean")
+			c.rule("to is empty: leave the field out for any, or write what you mean", "to")
 		}
 	}
 	if at(o, "to") != nil {
@@ -574,12 +574,12 @@ func checkMeshConfigSpec(c *checker, v any) {
 	}
 	if at(o, "enrolment") != nil {
 		if equal(length(at(o, "enrolment")), int64(0)) {
-			c.rule("enrolment is empty: leave the field out for the default")
+			c.rule("enrolment is empty: leave the field out for the default", "enrolment")
 		}
 	}
 	if at(o, "jwtProviders") != nil {
 		if equal(length(at(o, "jwtProviders")), int64(0)) {
-			c.rule("jwtProviders is empty: leave the field out")
+			c.rule("jwtProviders is empty: leave the field out", "jwtProviders")
 		}
 	}
 }
@@ -599,17 +599,17 @@ func checkRanges(c *checker, v any) {
 	}
 	if at(o, "pods") != nil {
 		if equal(length(at(o, "pods")), int64(0)) {
-			c.rule("pods is empty: leave the field out")
+			c.rule("pods is empty: leave the field out", "pods")
 		}
 	}
 	if at(o, "nodes") != nil {
 		if equal(length(at(o, "nodes")), int64(0)) {
-			c.rule("nodes is empty: leave the field out")
+			c.rule("nodes is empty: leave the field out", "nodes")
 		}
 	}
 	if at(o, "services") != nil {
 		if equal(length(at(o, "services")), int64(0)) {
-			c.rule("services is empty: leave the field out")
+			c.rule("services is empty: leave the field out", "services")
 		}
 	}
 }
@@ -639,7 +639,7 @@ func checkWaypoints(c *checker, v any) {
 	}
 	if at(o, "selectors") != nil {
 		if equal(length(at(o, "selectors")), int64(0)) {
-			c.rule("selectors is empty: leave the field out for any")
+			c.rule("selectors is empty: leave the field out for any", "selectors")
 		}
 	}
 }
@@ -693,7 +693,7 @@ func checkJWTProvider(c *checker, v any) {
 		return
 	}
 	if equal(length(at(o, "audiences")), int64(0)) {
-		c.rule("audiences is empty: a token for anyone would do")
+		c.rule("audiences is empty: a token for anyone would do", "audiences")
 	}
 }
 
@@ -713,7 +713,7 @@ func checkKubeAPIServer(c *checker, v any) {
 		return
 	}
 	if equal(length(at(o, "addresses")), int64(0)) {
-		c.rule("addresses is empty: leave kubeAPIServer out")
+		c.rule("addresses is empty: leave kubeAPIServer out", "addresses")
 	}
 }
 
@@ -759,7 +759,7 @@ func checkMeshExceptionSpec(c *checker, v any) {
 		return
 	}
 	if equal(length(at(o, "covers")), int64(0)) {
-		c.rule("covers is empty: name the policies that may use the exception")
+		c.rule("covers is empty: name the policies that may use the exception", "covers")
 	}
 	if at(o, "owner") != nil {
 		if at(o, "expires") == nil {
@@ -839,27 +839,27 @@ func checkHTTPMatch(c *checker, v any) {
 	}
 	if at(o, "methods") != nil {
 		if equal(length(at(o, "methods")), int64(0)) {
-			c.rule("methods is empty: leave the field out for any")
+			c.rule("methods is empty: leave the field out for any", "methods")
 		}
 	}
 	if at(o, "hosts") != nil {
 		if equal(length(at(o, "hosts")), int64(0)) {
-			c.rule("hosts is empty: leave the field out for any")
+			c.rule("hosts is empty: leave the field out for any", "hosts")
 		}
 	}
 	if at(o, "headers") != nil {
 		if equal(length(at(o, "headers")), int64(0)) {
-			c.rule("headers is empty: leave the field out")
+			c.rule("headers is empty: leave the field out", "headers")
 		}
 	}
 	if at(o, "query") != nil {
 		if equal(length(at(o, "query")), int64(0)) {
-			c.rule("query is empty: leave the field out")
+			c.rule("query is empty: leave the field out", "query")
 		}
 	}
 	if at(o, "claims") != nil {
 		if equal(length(at(o, "claims")), int64(0)) {
-			c.rule("claims is empty: leave the field out")
+			c.rule("claims is empty: leave the field out", "claims")
 		}
 	}
 	if at(o, "grpc") != nil {
@@ -1117,7 +1117,7 @@ func checkLabelSelector(c *checker, v any) {
 	}
 	if at(o, "matchExpressions") != nil {
 		if equal(length(at(o, "matchExpressions")), int64(0)) {
-			c.rule("matchExpressions is empty: leave the field out")
+			c.rule("matchExpressions is empty: leave the field out", "matchExpressions")
 		}
 	}
 }
@@ -1149,7 +1149,7 @@ func checkLabelRequirement(c *checker, v any) {
 	}
 	if at(o, "values") != nil {
 		if equal(length(at(o, "values")), int64(0)) {
-			c.rule("values is empty: In and NotIn need at least one")
+			c.rule("values is empty: In and NotIn need at least one", "values")
 		}
 	}
 }
@@ -1228,12 +1228,12 @@ func checkPeer(c *checker, v any) {
 	}
 	if at(o, "serviceAccounts") != nil {
 		if equal(length(at(o, "serviceAccounts")), int64(0)) {
-			c.rule("serviceAccounts is empty: leave the field out for any")
+			c.rule("serviceAccounts is empty: leave the field out for any", "serviceAccounts")
 		}
 	}
 	if at(o, "spiffe") != nil {
 		if equal(length(at(o, "spiffe")), int64(0)) {
-			c.rule("spiffe is empty: leave the field out for any")
+			c.rule("spiffe is empty: leave the field out for any", "spiffe")
 		}
 	}
 }
@@ -1253,7 +1253,7 @@ func checkCIDRPeer(c *checker, v any) {
 	}
 	if at(o, "except") != nil {
 		if equal(length(at(o, "except")), int64(0)) {
-			c.rule("except is empty: leave the field out")
+			c.rule("except is empty: leave the field out", "except")
 		}
 	}
 }
@@ -1394,17 +1394,17 @@ func checkMeshPolicySpec(c *checker, v any) {
 	}
 	if at(o, "ingress") != nil {
 		if equal(length(at(o, "ingress")), int64(0)) {
-			c.rule("ingress is empty: leave the field out, or write isolate: [\"ingress\"] to close the subject")
+			c.rule("ingress is empty: leave the field out, or write isolate: [\"ingress\"] to close the subject", "ingress")
 		}
 	}
 	if at(o, "egress") != nil {
 		if equal(length(at(o, "egress")), int64(0)) {
-			c.rule("egress is empty: leave the field out, or write isolate: [\"egress\"] to close the subject")
+			c.rule("egress is empty: leave the field out, or write isolate: [\"egress\"] to close the subject", "egress")
 		}
 	}
 	if at(o, "isolate") != nil {
 		if equal(length(at(o, "isolate")), int64(0)) {
-			c.rule("isolate is empty: leave the field out, or name ingress or egress")
+			c.rule("isolate is empty: leave the field out, or name ingress or egress", "isolate")
 		}
 	}
 	if at(o, "isolate") != nil {
@@ -1436,12 +1436,12 @@ func checkSubject(c *checker, v any) {
 	}
 	if at(o, "matchExpressions") != nil {
 		if equal(length(at(o, "matchExpressions")), int64(0)) {
-			c.rule("matchExpressions is empty: leave the field out")
+			c.rule("matchExpressions is empty: leave the field out", "matchExpressions")
 		}
 	}
 	if at(o, "serviceAccounts") != nil {
 		if equal(length(at(o, "serviceAccounts")), int64(0)) {
-			c.rule("serviceAccounts is empty: leave the field out for any")
+			c.rule("serviceAccounts is empty: leave the field out for any", "serviceAccounts")
 		}
 	}
 }
@@ -1479,12 +1479,12 @@ func checkRuleCommon(c *checker, v any) {
 	}
 	if at(o, "ports") != nil {
 		if equal(length(at(o, "ports")), int64(0)) {
-			c.rule("ports is empty: leave the field out for any, or write what you mean")
+			c.rule("ports is empty: leave the field out for any, or write what you mean", "ports")
 		}
 	}
 	if at(o, "http") != nil {
 		if equal(length(at(o, "http")), int64(0)) {
-			c.rule("http is empty: leave the field out for any, or write what you mean")
+			c.rule("http is empty: leave the field out for any, or write what you mean", "http")
 		}
 	}
 	if at(o, "ports") != nil {
@@ -1575,12 +1575,12 @@ func checkIngressRule(c *checker, v any) {
 	}
 	if at(o, "ports") != nil {
 		if equal(length(at(o, "ports")), int64(0)) {
-			c.rule("ports is empty: leave the field out for any, or write what you mean")
+			c.rule("ports is empty: leave the field out for any, or write what you mean", "ports")
 		}
 	}
 	if at(o, "http") != nil {
 		if equal(length(at(o, "http")), int64(0)) {
-			c.rule("http is empty: leave the field out for any, or write what you mean")
+			c.rule("http is empty: leave the field out for any, or write what you mean", "http")
 		}
 	}
 	if at(o, "ports") != nil {
@@ -1649,7 +1649,7 @@ func checkIngressRule(c *checker, v any) {
 	}
 	if at(o, "from") != nil {
 		if equal(length(at(o, "from")), int64(0)) {
-			c.rule("from is empty: leave the field out for any, or write what you mean")
+			c.rule("from is empty: leave the field out for any, or write what you mean", "from")
 		}
 	}
 	if at(o, "from") != nil {
@@ -1688,12 +1688,12 @@ func checkEgressRule(c *checker, v any) {
 	}
 	if at(o, "ports") != nil {
 		if equal(length(at(o, "ports")), int64(0)) {
-			c.rule("ports is empty: leave the field out for any, or write what you mean")
+			c.rule("ports is empty: leave the field out for any, or write what you mean", "ports")
 		}
 	}
 	if at(o, "http") != nil {
 		if equal(length(at(o, "http")), int64(0)) {
-			c.rule("http is empty: leave the field out for any, or write what you mean")
+			c.rule("http is empty: leave the field out for any, or write what you mean", "http")
 		}
 	}
 	if at(o, "ports") != nil {
@@ -1762,7 +1762,7 @@ func checkEgressRule(c *checker, v any) {
 	}
 	if at(o, "to") != nil {
 		if equal(length(at(o, "to")), int64(0)) {
-			c.rule("to is empty: leave the field out for any, or write what you mean")
+			c.rule("to is empty: leave the field out for any, or write what you mean", "to")
 		}
 	}
 	if at(o, "to") != nil {
@@ -1816,11 +1816,11 @@ func checkMeshRouteSpec(c *checker, v any) {
 	}
 	if at(o, "hosts") != nil {
 		if equal(length(at(o, "hosts")), int64(0)) {
-			c.rule("hosts is empty: leave the field out for any")
+			c.rule("hosts is empty: leave the field out for any", "hosts")
 		}
 	}
 	if equal(length(at(o, "rules")), int64(0)) {
-		c.rule("rules is empty: a route needs one")
+		c.rule("rules is empty: a route needs one", "rules")
 	}
 }
 
@@ -1849,17 +1849,17 @@ func checkRouteRule(c *checker, v any) {
 	}
 	if at(o, "matches") != nil {
 		if equal(length(at(o, "matches")), int64(0)) {
-			c.rule("matches is empty: leave the field out for any")
+			c.rule("matches is empty: leave the field out for any", "matches")
 		}
 	}
 	if at(o, "backends") != nil {
 		if equal(length(at(o, "backends")), int64(0)) {
-			c.rule("backends is empty: leave the field out for the route's service")
+			c.rule("backends is empty: leave the field out for the route's service", "backends")
 		}
 	}
 	if at(o, "mirrors") != nil {
 		if equal(length(at(o, "mirrors")), int64(0)) {
-			c.rule("mirrors is empty: leave the field out")
+			c.rule("mirrors is empty: leave the field out", "mirrors")
 		}
 	}
 	if at(o, "redirect") != nil {
@@ -1971,12 +1971,12 @@ func checkRouteMatch(c *checker, v any) {
 	}
 	if at(o, "headers") != nil {
 		if equal(length(at(o, "headers")), int64(0)) {
-			c.rule("headers is empty: leave the field out")
+			c.rule("headers is empty: leave the field out", "headers")
 		}
 	}
 	if at(o, "query") != nil {
 		if equal(length(at(o, "query")), int64(0)) {
-			c.rule("query is empty: leave the field out")
+			c.rule("query is empty: leave the field out", "query")
 		}
 	}
 	if at(o, "grpc") != nil {
@@ -2086,17 +2086,17 @@ func checkHeaderChanges(c *checker, v any) {
 	}
 	if at(o, "set") != nil {
 		if equal(length(at(o, "set")), int64(0)) {
-			c.rule("set is empty: leave the field out")
+			c.rule("set is empty: leave the field out", "set")
 		}
 	}
 	if at(o, "add") != nil {
 		if equal(length(at(o, "add")), int64(0)) {
-			c.rule("add is empty: leave the field out")
+			c.rule("add is empty: leave the field out", "add")
 		}
 	}
 	if at(o, "remove") != nil {
 		if equal(length(at(o, "remove")), int64(0)) {
-			c.rule("remove is empty: leave the field out")
+			c.rule("remove is empty: leave the field out", "remove")
 		}
 	}
 }
@@ -2154,12 +2154,12 @@ func checkRetries(c *checker, v any) {
 	}
 	if at(o, "codes") != nil {
 		if equal(length(at(o, "codes")), int64(0)) {
-			c.rule("codes is empty: leave the field out")
+			c.rule("codes is empty: leave the field out", "codes")
 		}
 	}
 	if at(o, "on") != nil {
 		if equal(length(at(o, "on")), int64(0)) {
-			c.rule("on is empty: leave the field out")
+			c.rule("on is empty: leave the field out", "on")
 		}
 	}
 }

@@ -151,6 +151,9 @@ func goGuard(clauses []language.Clause, message string, below map[string]string)
 		return "c.rule(" + strconv.Quote(message) + below[""] + ")\n"
 	}
 	c := clauses[0]
+	if steps := emptyList(c.Cond); len(clauses) == 1 && steps != "" {
+		below = map[string]string{"": steps}
+	}
 	if c.Var == "" {
 		return "if " + goExpr(c.Cond) + " {\n" + goGuard(clauses[1:], message, below) + "}\n"
 	}
@@ -171,6 +174,18 @@ func goGuard(clauses []language.Clause, message string, below map[string]string)
 		return loop
 	}
 	return "if c.clean(" + strconv.Quote(c.Cond.Path[0]) + ") {\n" + loop + "}\n"
+}
+
+// emptyList returns the steps to the list that a condition finds empty, "" if it is another condition.
+func emptyList(e language.Expr) string {
+	if e.Op != "==" || e.Args[0].Op != language.Len || e.Args[1].Text != "0" || e.Args[0].Args[0].Var != "" {
+		return ""
+	}
+	steps := ""
+	for _, name := range e.Args[0].Args[0].Path {
+		steps += ", " + strconv.Quote(name)
+	}
+	return steps
 }
 
 func goExpr(e language.Expr) string {

@@ -254,7 +254,7 @@ func TestRefused(t *testing.T) {
 		findings []string
 	}{
 		{policy + "  ingres: []\n  isolate: [ingress]\n", closedPolicy, []string{`p.yaml:5:3: error WEIR1004: unknown field "ingres"`}},
-		{policy + "  ingress: []\n", closedPolicy, []string{`p.yaml:4:3: error WEIR1008: ingress is empty: leave the field out, or write isolate: ["ingress"] to close the subject`}},
+		{policy + "  ingress: []\n", closedPolicy, []string{`p.yaml:5:12: error WEIR1008: ingress is empty: leave the field out, or write isolate: ["ingress"] to close the subject`}},
 		{policy + "  ingress: [{action: allow, ports: [{port: 70000, protocol: TCP}]}]\n", closedPolicy, []string{"p.yaml:5:44: error WEIR1007: a port is 1 to 65535"}},
 		{policy + "  ingress: [{action: allow, from: [{cidr: {cidr: 10.0.0.0/8, except: [11.0.0.0/16]}}]}]\n", []string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]} isolates-ingress"},
 			[]string{"p.yaml:5:71: error WEIR1008: 11.0.0.0/16 does not lie inside 10.0.0.0/8"}},
