@@ -56,6 +56,7 @@ func (e *DifferError) Error() string { return e.Text }
 
 // Ask answers a question. Where the ends behind the names get different answers, it fails with a DifferError.
 func (n *Names) Ask(q Question) (Reply, error) {
+	q = q.withHost()
 	flows, err := n.pairs(q)
 	if err != nil {
 		return Reply{}, err
@@ -71,6 +72,20 @@ func (n *Names) Ask(q Question) (Reply, error) {
 	}
 	first.How = n.authentication(q, &first)
 	return first, nil
+}
+
+// withHost gives a request without a host that of the destination, as a client in the cluster would.
+func (q Question) withHost() Question {
+	if q.Request == nil || q.Request.Host != "" {
+		return q
+	}
+	r := *q.Request
+	r.Host = q.To.Name
+	if parts := strings.Split(q.To.Name, "/"); len(parts) > 1 && q.To.Kind <= ServiceTarget {
+		r.Host = parts[len(parts)-1] + "." + parts[0]
+	}
+	q.Request = &r
+	return q
 }
 
 // pairs returns the pairs of ends that a question is about; there is at least one.

@@ -73,6 +73,7 @@ func NewExplainer(n *Names) *Explainer {
 
 // Explain answers a question and says why.
 func (x *Explainer) Explain(q Question) (*Explanation, error) {
+	q = q.withHost()
 	r, err := x.names.Ask(q)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/weir-mesh/weir/compiler/inventory"
 	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/compiler/resolve"
 )
 
@@ -134,6 +135,23 @@ func TestParsePort(t *testing.T) {
 	for _, in := range []string{"", "0", "65536", "a b", "x/1", "icmp/300", "ip/256", "tcp/1/2", "-1", "tcp/"} {
 		if got, err := ParsePort(in); err == nil {
 			t.Errorf("%q was read as %s", in, got)
+		}
+	}
+}
+
+// TestDefaultHost holds that a request without a host is one to the destination.
+func TestDefaultHost(t *testing.T) {
+	n := namesOf(t, namesWorld())
+	for name, want := range map[string]string{"a/web": "web.a", "a/Job/db": "db.a", "a/service/front": "front.a", "10.0.0.1": "10.0.0.1", "api.example.com": "api.example.com"} {
+		to, err := n.Resolve(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (Question{To: to, Request: &plan.Request{}}).withHost().Request.Host; got != want {
+			t.Errorf("%s: host %q, want %q", name, got, want)
+		}
+		if got := (Question{To: to, Request: &plan.Request{Host: "x"}}).withHost().Request.Host; got != "x" {
+			t.Errorf("%s: the host that was given became %q", name, got)
 		}
 	}
 }

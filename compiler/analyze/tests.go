@@ -106,6 +106,7 @@ func (t *tester) run(test *Test) TestResult {
 	q, err := t.names.question(test)
 	var r Reply
 	if err == nil {
+		q = q.withHost()
 		r, err = t.names.Ask(q)
 	}
 	if err != nil {
@@ -113,7 +114,7 @@ func (t *tester) run(test *Test) TestResult {
 		return out
 	}
 	for _, f := range r.flows {
-		t.decides(f, test.Request)
+		t.decides(f, q.Request)
 	}
 	out.Text = t.judge(test, q, &r)
 	out.OK = len(out.Text) == 0
