@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -55,6 +56,8 @@ func (a *agent) Collect(ch chan<- prometheus.Metric) {
 		upToDate = 1
 	}
 	gauge(descUpToDate, upToDate)
+	// Reading back copies the generation; a node's memory is its pods'.
+	defer debug.FreeOSMemory()
 	st, err := a.d.State()
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(descGeneration, err)
