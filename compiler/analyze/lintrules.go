@@ -58,16 +58,18 @@ func (l *linter) anyPod(s *ir.Selector) bool {
 	return false
 }
 
+const neverDecides = "this rule never decides"
+
 // idle says why a rule decides nothing although its subject and peers exist.
 func (l *linter) idle(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
-	v, met := l.meet(i, r, p, nil)
+	v, met := l.meet(i, r, nil)
 	if r.Action == ir.Pass && met {
 		l.passes(i, r, p)
 		return
 	}
 	switch {
 	case met:
-		l.shadowed(i, r, v)
+		l.shadowed(r, v)
 	case v.miss&missProof != 0:
 		l.add(CodeNotEnrolled, diag.Warning, r.Pos, "this allow matches nothing: it asks for authentication, and no end that it names is enrolled",
 			"label the namespaces weir.dev/mesh=enabled or set enrolment in the MeshConfig; or write authentication: \"none\" with an exception")
@@ -104,14 +106,13 @@ func (l *linter) passes(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
 		}
 		return rule == i
 	}
-	if _, met := l.meet(i, r, p, tells); !met && first != plan.None && !r.Audit {
-		by, related := l.by(&plan.Outcome{Rule: first, Policy: plan.None})
-		l.add(CodeNeverDecides, diag.Warning, r.Pos, "this rule never decides", by, related...)
+	if _, met := l.meet(i, r, tells); !met && first != plan.None && !r.Audit {
+		l.add(CodeNeverDecides, diag.Warning, r.Pos, neverDecides, l.by(&plan.Outcome{Rule: first, Policy: plan.None}))
 	}
 }
 
 // meet looks for a flow between what exists that the rule matches, and that accept, where it is not nil, accepts.
-func (l *linter) meet(i plan.RuleIndex, r *plan.Rule, p *plan.Policy, accept func(*view, *plan.Subject) bool) (meeting, bool) {
+func (l *linter) meet(i plan.RuleIndex, r *plan.Rule, accept func(*view, *plan.Subject) bool) (meeting, bool) {
 	out := meeting{view: view{plan: l.plan, direction: r.Direction}}
 	v := &out.view
 	for _, s := range l.subjects[r.Policy] {
@@ -167,13 +168,12 @@ func (l *linter) keys(v *view, r *plan.Rule) []plan.PortKey {
 }
 
 // shadowed reports a rule that matches what exists and still decides nothing.
-func (l *linter) shadowed(i plan.RuleIndex, r *plan.Rule, m meeting) {
+func (l *linter) shadowed(r *plan.Rule, m meeting) {
 	o := &m.decision.Outcome
 	if r.Audit {
 		o = &m.decision.Audit
 	}
-	what := "this rule never decides"
-	by, related := l.by(o)
+	by := l.by(o)
 	other := plan.RuleIndex(plan.None)
 	if o.Rule != plan.None {
 		other = o.Rule
@@ -181,17 +181,17 @@ func (l *linter) shadowed(i plan.RuleIndex, r *plan.Rule, m meeting) {
 	switch {
 	case other != plan.None && r.HTTP && r.Action == ir.Allow && !l.plan.Rules[other].HTTP && l.plan.Rules[other].Action == ir.Allow:
 		l.add(CodeIdleRequests, diag.Warning, r.Pos, "the requests of this rule are not looked at: a rule without http allows the same connections",
-			by+"; take that one out, or this one", related...)
+			by+"; take that one out, or this one")
 	case other != plan.None && r.Plaintext && !l.plan.Rules[other].Plaintext && l.plan.Rules[other].Action == ir.Allow:
 		l.add(CodeStrictest, diag.Warning, r.Pos, "this rule permits plaintext and never decides: where rules overlap, the strictest wins",
-			by+", and asks for authentication", related...)
+			by+", and asks for authentication")
 	default:
-		l.add(CodeNeverDecides, diag.Warning, r.Pos, what, by, related...)
+		l.add(CodeNeverDecides, diag.Warning, r.Pos, neverDecides, by)
 	}
 }
 
 // by says what decides in a rule's place.
-func (l *linter) by(o *plan.Outcome) (string, []diag.Related) {
+func (l *linter) by(o *plan.Outcome) string {
 	switch {
 	case o.Rule != plan.None:
 		r := &l.plan.Rules[o.Rule]
@@ -206,11 +206,11 @@ func (l *linter) by(o *plan.Outcome) (string, []diag.Related) {
 			on = " on " + portsText(r.Ports)
 		}
 		verb := map[ir.Action]string{ir.Allow: "allows", ir.Deny: "denies", ir.Pass: "passes on"}[r.Action]
-		return fmt.Sprintf("%s already %s what comes %s %s%s", ref.Short, verb, preposition, about, on), nil
+		return fmt.Sprintf("%s already %s what comes %s %s%s", ref.Short, verb, preposition, about, on)
 	case o.Policy != plan.None:
-		return l.places.policy(o.Policy).Short + " denies it first: nothing in its layer allows it", nil
+		return l.places.policy(o.Policy).Short + " denies it first: nothing in its layer allows it"
 	}
-	return "the " + o.Reason.String() + " decides first", nil
+	return "the " + o.Reason.String() + " decides first"
 }
 
 // maxPairs bounds how many pairs of identities one finding looks at.
