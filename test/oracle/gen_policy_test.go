@@ -12,7 +12,7 @@ import (
 func (g *gen) policies() {
 	n := pick(g, 1, 2, 3, 4, 5, 6, 7, 8)
 	if g.large {
-		n, g.layer7 = 40, maxLayer7-2
+		n, g.layer7 = 100, maxLayer7-2
 	}
 	names := g.Perm(n)
 	for i := range n {
@@ -45,11 +45,11 @@ func (g *gen) kind(p *ir.Policy) {
 	default:
 		p.Kind = pick(g, "MeshPolicy", "ClusterMeshPolicy")
 	}
-	switch g.IntN(5) {
-	case 0, 1:
-	case 2:
+	switch n := g.IntN(5); {
+	case n <= 1 || g.large && n <= 3:
+	case n == 2:
 		p.Subject.Pods = g.podLabels()
-	case 3:
+	case n == 3:
 		p.Subject.Namespaces = g.namespaceLabels()
 	default:
 		p.Subject.Namespace = pick(g, g.w.inv.Namespaces...).Name

@@ -41,7 +41,7 @@ var genNow = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 // world makes a world.
 func (g *gen) world() *world {
 	g.w.now = genNow
-	g.large = g.one(100)
+	g.large = g.one(60)
 	g.namespaces()
 	g.nodes()
 	g.pods()
