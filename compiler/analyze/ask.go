@@ -239,13 +239,16 @@ func (n *Names) differ(q Question, a, b *Reply) error {
 		}
 		return t.Name + " (" + n.peerText(end.Peer) + ")"
 	}
-	sameEnds := a.Flow.Src.Endpoint == b.Flow.Src.Endpoint && a.Flow.Dst.Endpoint == b.Flow.Dst.Endpoint
+	// What differs between the two pairs is an end's pod, or only the identity that one pod may get.
+	onlyAddress := func(x, y plan.End) bool {
+		return x == y || x.Endpoint == y.Endpoint && x.Frontend == y.Frontend && undecided(n.plan, x)
+	}
 	switch {
-	case sameEnds && (undecided(n.plan, a.Flow.Src) || undecided(n.plan, a.Flow.Dst)):
+	case onlyAddress(a.Flow.Src, b.Flow.Src) && onlyAddress(a.Flow.Dst, b.Flow.Dst):
 		e.Address = true
 		e.Text = fmt.Sprintf("depends on the pod's address: %s or %s", word(a), word(b))
 	default:
-		e.Text = fmt.Sprintf("the pods differ: %s for %s → %s, %s for %s → %s",
+		e.Text = fmt.Sprintf("the ends differ: %s for %s → %s, %s for %s → %s",
 			word(a), pod(a.Flow, a.Flow.Src, q.From), pod(a.Flow, a.Flow.Dst, q.To),
 			word(b), pod(b.Flow, b.Flow.Src, q.From), pod(b.Flow, b.Flow.Dst, q.To))
 	}

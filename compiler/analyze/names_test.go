@@ -115,7 +115,7 @@ func TestAskDiffer(t *testing.T) {
 		}
 		return err.Error()
 	}
-	if got, want := ask(in), "the pods differ: allow for a/web-1 → b/web-9, deny for a/web-2 → b/web-9"; got != want {
+	if got, want := ask(in), "the ends differ: allow for a/web-1 → b/web-9, deny for a/web-2 → b/web-9"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	in.Inventory.Pods[0].Addrs, in.Inventory.Pods[0].Declared = nil, true
