@@ -13,6 +13,7 @@ var equivalents = []struct{ place, part, reason string }{
 	{"compiler/resolve/chain.go:collapse", "not true in c.unserved", "only the map's keys are looked at"},
 	{"compiler/resolve/chain.go:agree", "not true in c.conflicts", "only the map's keys are looked at"},
 	{"compiler/resolve/chain.go:concat", "dropped: return a", "to append nothing gives the same list"},
+	{"compiler/resolve/mentioned.go:findMentioned", "sortedPrefixes", "who reads the blocks sorts them, or asks for one"},
 	{"compiler/resolve/peers.go:peerKey", "WriteByte", "quoted strings need no separator"},
 	{"compiler/resolve/peers.go:labelKey", "Write", "quoted strings need no separator"},
 	{"compiler/resolve/resolve.go:compileCold", "c.findings()", "speaks of plans with more than 65,535 decisions only"},

@@ -139,7 +139,7 @@ func report(o *options, all []*mutant) bool {
 	for _, m := range all {
 		count[m.state]++
 	}
-	tested := count[killed] + count[survived]
+	tested := count[killed] + count[survived] + count[untested] // what was not tested is not killed
 	score := 100.0
 	if tested > 0 {
 		score = 100 * float64(count[killed]) / float64(tested)

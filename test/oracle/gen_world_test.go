@@ -172,7 +172,7 @@ func (g *gen) configure() {
 	c.Present, c.TrustDomain, c.EnforceNetworkPolicy = true, "example.org", g.one(2)
 	c.LogDenied, c.LogAllowed = g.one(2), g.one(3)
 	if !g.one(4) {
-		c.PodRanges = []netip.Prefix{podRange4, podRange6}
+		c.PodRanges = []netip.Prefix{pick(g, podRange4, netip.MustParsePrefix("10.1.7.7/16")), podRange6}
 		if g.one(4) {
 			c.PodRanges = c.PodRanges[:1]
 		}
