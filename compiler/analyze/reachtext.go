@@ -13,6 +13,10 @@ const portsWidth = 44
 
 // ReachTable prints what reaches what for people.
 func ReachTable(w io.Writer, rows []Row, st Style) error {
+	if len(rows) == 0 {
+		_, err := io.WriteString(w, "nothing may talk to anything\n")
+		return wrapWrite(err)
+	}
 	head := [...]string{"FROM", "TO", "PORTS", "VIA"}
 	var widths [3]int
 	for i := range widths {
