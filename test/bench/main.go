@@ -34,6 +34,7 @@ func run(args []string, out, log io.Writer) int {
 		{"decision", "a flow's decision in the kernel, beside two other designs", decisionSection},
 		{"swap", "generation swaps, and packets that saw two generations", swapSection},
 		{"latency", "request and response over routed veths", latencySection},
+		{"commands", "weir check on the example, on 1,000 and on 10,000 policies", commandsSection},
 	}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(log)

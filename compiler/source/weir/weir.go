@@ -28,7 +28,7 @@ const (
 	CodeRule      diag.Code = "WEIR1008"
 	CodeTwice     diag.Code = "WEIR1033"
 	CodeKind      diag.Code = "WEIR1039"
-	CodeException diag.Code = "WEIR2030"
+	CodeException diag.Code = "WEIR2035"
 	CodeNoProof   diag.Code = "WEIR2031"
 	CodeDNS       diag.Code = "WEIR2032"
 	CodeExpired   diag.Code = "WEIR2033"

@@ -216,7 +216,7 @@ spec:
   - {action: allow, authentication: none, exception: public}
   - {action: allow, authentication: none, exception: nobody}
 ` + register, []string{"MeshPolicy shop/q: mesh/namespace 0 {shop} isolates-ingress"},
-			[]string{`p.yaml:6:54: error WEIR2030: the exception "public" does not cover this rule`, `p.yaml:7:54: error WEIR2030: the register has no exception "nobody"`}},
+			[]string{`p.yaml:6:54: error WEIR2035: the exception "public" does not cover this rule`, `p.yaml:7:54: error WEIR2035: the register has no exception "nobody"`}},
 		{"what can prove nothing never matches (S18)", policy + `  ingress:
   - {action: allow, from: [{entity: world}, {pods: {}}, {cidr: {cidr: 10.0.0.0/8}}, {cidr: {cidr: 10.0.0.0/8, matchPods: true}}, {entity: cluster}]}
   - {action: allow, ports: [{port: 53, protocol: UDP}]}

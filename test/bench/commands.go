@@ -1,0 +1,110 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// commandsSection times the built command line: bin/weir, which `make bench` builds first.
+func commandsSection(ctx context.Context, r *report) (err error) {
+	dir, err := os.MkdirTemp("", "weirbench")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	var seconds spread
+	for range 5 {
+		s, _, err := check(ctx, "policies/examples/shop")
+		if err != nil {
+			return err
+		}
+		seconds = append(seconds, s)
+	}
+	r.target("weir check policies/examples/shop", seconds.format("%.2f", "s"), "under 0.5 s", seconds.median() < 0.5)
+	for _, c := range []struct {
+		n       int
+		seconds float64
+		mib     int64
+	}{{1_000, 3, 0}, {10_000, 25, 1024}} {
+		at := filepath.Join(dir, fmt.Sprint(c.n))
+		if err := writePolicies(at, c.n); err != nil {
+			return err
+		}
+		s, kib, err := check(ctx, at)
+		if err != nil {
+			return err
+		}
+		r.target(fmt.Sprintf("weir check, %d policies in CUE", c.n), fmt.Sprintf("%.1f s", s), fmt.Sprintf("under %.0f s", c.seconds), s < c.seconds)
+		if c.mib > 0 {
+			r.target("", fmt.Sprintf("%d MiB resident in one process at most", kib>>10), fmt.Sprintf("%d MiB", c.mib), kib>>10 <= c.mib)
+		}
+	}
+	return nil
+}
+
+// check runs weir check and returns seconds and the largest resident size of it and its children, in KiB.
+func check(ctx context.Context, path string) (float64, int64, error) {
+	cmd := exec.CommandContext(ctx, "bin/weir", "check", path)
+	var before, after syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &before); err != nil {
+		return 0, 0, err
+	}
+	t := time.Now()
+	out, err := cmd.CombinedOutput()
+	s := since(t, time.Second)
+	if err != nil {
+		return 0, 0, fmt.Errorf("weir check %s: %w: %s", path, err, out)
+	}
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &after); err != nil {
+		return 0, 0, err
+	}
+	return s, after.Maxrss, nil
+}
+
+// writePolicies writes n policies of 50 namespaces, a file a namespace, with the workloads that they select.
+func writePolicies(dir string, n int) error {
+	const namespaces = 50
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	files := map[string]string{"mesh.cue": "package bench\n\nimport \"weir.dev/schemas/v1alpha1\"\n\nv1alpha1.#Bundle\n\nmeshConfigs: default: spec: trustDomain: \"example.org\"\n"}
+	var pods strings.Builder
+	for ns := range namespaces {
+		var b strings.Builder
+		b.WriteString("package bench\n")
+		for i := ns; i < n; i += namespaces {
+			fmt.Fprintf(&b, `
+meshPolicies: "ns-%d/p%d": spec: {
+	owner: "team-%d"
+	subject: matchLabels: app: "app-%d"
+	ingress: [{
+		action: "allow"
+		from: [{pods: matchLabels: app: "app-%d"}, {namespaces: matchLabels: team: "team-%d"}]
+		ports: [{port: %d, protocol: "TCP"}]
+	}]
+}
+`, ns, i, i%7, i%5, (i+1)%5, i%9, 1024+i)
+		}
+		files[fmt.Sprintf("ns%02d.cue", ns)] = b.String()
+		fmt.Fprintf(&pods, "apiVersion: v1\nkind: Namespace\nmetadata: {name: ns-%d, labels: {weir.dev/mesh: enabled, team: team-%d}}\n---\n", ns, ns%9)
+		for app := range 5 {
+			fmt.Fprintf(&pods, "apiVersion: v1\nkind: Pod\nmetadata: {name: app-%d, namespace: ns-%d, labels: {app: app-%d}}\nspec: {containers: [{name: c, image: c}]}\n---\n", app, ns, app)
+		}
+	}
+	files["workloads.yaml"] = pods.String()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
