@@ -52,13 +52,17 @@ func (s *servers) hold(ctx context.Context, probes []probe, n int) (*held, error
 	h.arrived, h.echoed = make([]atomic.Int64, n), make([]atomic.Int64, n)
 	s.held.Store(&h.arrived)
 	for i := range n {
+		if ctx.Err() != nil {
+			h.stop()
+			return nil, ctx.Err()
+		}
 		p := open[i%len(open)]
-		ctx, cancel := context.WithTimeout(ctx, waitAllowed)
-		deadline, _ := ctx.Deadline()
-		f, err := s.network.space(p.from).dial(unix.SOCK_STREAM, p.src, p.dst, deadline)
-		cancel()
+		f, err := s.network.space(p.from).dial(unix.SOCK_STREAM, p.src, p.dst, time.Now().Add(waitAllowed))
 		if err != nil {
 			h.stop()
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			return nil, fmt.Errorf("opening a connection %s → %s %s: %w", p.src, p.to, p.dst, err)
 		}
 		reset(f)
