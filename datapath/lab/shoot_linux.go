@@ -79,9 +79,9 @@ func (s *servers) one(ctx context.Context, p *probe, id uint64, f *flight) error
 	data := payload(s.run, id)
 	switch p.key.Space() {
 	case ir.TCP:
-		return s.tcp(ctx, p, data, f)
+		return s.tcp(ctx, p, data)
 	case ir.UDP:
-		return s.udp(ctx, p, data, f)
+		return s.udp(ctx, p, data)
 	case ir.SCTP:
 		// Source ports tell the probes of one address apart for whoever translates them.
 		packet := sctpPacket(sctpInit, uint16(10000+id%50000), p.key.Number(), data)
@@ -134,7 +134,7 @@ func refused(err error) bool {
 	return false
 }
 
-func (s *servers) tcp(ctx context.Context, p *probe, data []byte, f *flight) error {
+func (s *servers) tcp(ctx context.Context, p *probe, data []byte) error {
 	deadline, _ := ctx.Deadline()
 	c, err := s.network.space(p.from).dial(unix.SOCK_STREAM, p.src, p.dst, deadline)
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *servers) tcp(ctx context.Context, p *probe, data []byte, f *flight) err
 	return nil
 }
 
-func (s *servers) udp(ctx context.Context, p *probe, data []byte, f *flight) error {
+func (s *servers) udp(ctx context.Context, p *probe, data []byte) error {
 	deadline, _ := ctx.Deadline()
 	c, err := s.network.space(p.from).dial(unix.SOCK_DGRAM, p.src, p.dst, deadline)
 	if err != nil {
