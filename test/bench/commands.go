@@ -48,6 +48,36 @@ func commandsSection(ctx context.Context, r *report) (err error) {
 			r.target("", fmt.Sprintf("%d MiB resident in one process at most", kib>>10), fmt.Sprintf("%d MiB", c.mib), kib>>10 <= c.mib)
 		}
 	}
+	return flows(ctx, r, dir)
+}
+
+// flows times a million questions.
+func flows(ctx context.Context, r *report, dir string) error {
+	const lines = 1_000_000
+	froms := []string{"web/frontend", "shop/checkout", "shop/payments", "203.0.113.7", "ops/report", "shop/orders"}
+	tos := []string{"shop/checkout", "shop/payments", "shop/ledger", "shop/orders", "web/frontend"}
+	var b strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&b, "{\"from\":%q,\"to\":%q,\"protocol\":\"TCP\",\"port\":%d}\n", froms[i%len(froms)], tos[i/7%len(tos)], []int{7000, 8443, 7443, 8080, 1 + i%65535}[i%5])
+	}
+	file := filepath.Join(dir, "flows.jsonl")
+	if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "bin/weir", "explain", "-f", "policies/examples/shop", "--flows", file)
+	out, err := os.Create(filepath.Join(dir, "answers.jsonl"))
+	if err != nil {
+		return err
+	}
+	cmd.Stdout = out
+	var log strings.Builder
+	cmd.Stderr = &log
+	t := time.Now()
+	if err := errors.Join(cmd.Run(), out.Close()); err != nil {
+		return fmt.Errorf("explaining flows: %w: %s", err, log.String())
+	}
+	s := since(t, time.Second)
+	r.target("weir explain --flows, a million lines", fmt.Sprintf("%.1f s", s), "under 10 s", s < 10)
 	return nil
 }
 

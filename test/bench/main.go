@@ -35,6 +35,7 @@ func run(args []string, out, log io.Writer) int {
 		{"swap", "generation swaps, and packets that saw two generations", swapSection},
 		{"latency", "request and response over routed veths", latencySection},
 		{"commands", "weir check on the example, on 1,000 and on 10,000 policies", commandsSection},
+		{"agent", "memory of the agent and its maps, 10,000 identities and 100 local pods", agentSection},
 	}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(log)
