@@ -80,6 +80,7 @@ func Lint(n *Names) diag.List {
 	for i := range p.Policies {
 		l.policy(plan.PolicyIndex(i), pods)
 	}
+	l.ties()
 	if pods {
 		l.splitIdentities()
 		l.backends()
