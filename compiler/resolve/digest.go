@@ -80,19 +80,30 @@ func (c *compiler) decisionDigest() string {
 // end is always an earlier decision of the plan.
 func (c *compiler) decisionIDsFrom(from *int) {
 	p := c.plan
+	var buf []byte
 	for ; *from < len(p.Decisions); *from++ {
 		d := &p.Decisions[*from]
-		s := struct {
-			Outcome, Audit stableOutcome
-			Log            bool
-			NotAfter       int64
-			Then           plan.ID
-		}{Outcome: stable(p, &d.Outcome), Audit: stable(p, &d.Audit), Log: d.Log, NotAfter: d.NotAfter}
+		b := appendOutcome(buf[:0], stable(p, &d.Outcome))
+		b = appendOutcome(b, stable(p, &d.Audit))
+		b = binary.BigEndian.AppendUint64(append(b, flag(d.Log)), uint64(d.NotAfter))
 		if d.NotAfter != 0 {
-			s.Then = p.Decisions[d.Then].ID
+			b = append(b, p.Decisions[d.Then].ID[:]...)
 		}
-		d.ID = hashOf("decision", s)
+		d.ID, buf = hashBytes("decision", b), b
 	}
+}
+
+func appendOutcome(b []byte, s stableOutcome) []byte {
+	b = append(b, byte(s.Verdict), byte(s.Reason), byte(s.Auth))
+	b = append(append(b, s.Rule[:]...), s.Policy[:]...)
+	return append(b, s.List[:]...)
+}
+
+func flag(v bool) byte {
+	if v {
+		return 1
+	}
+	return 0
 }
 
 // tableIDs hashes each subject's tables and returns an id for each subject.

@@ -41,6 +41,10 @@ type touched struct {
 	members  [][]int32
 	policies map[string][]int32
 	anywhere []int32
+	// objects are the names that are taken.
+	objects map[ir.NamespacedName]bool
+	// dead counts, by set, the sides that are gone and still listed.
+	dead []int
 	// backends are the pods and addresses that services name.
 	backends map[string]bool
 }
@@ -269,8 +273,9 @@ func (n *Incremental) leave(i int) {
 	}
 	c.decided.remove(c.subjectIDs[at])
 	delete(c.subjects.byKey, c.subjects.list[at].key)
-	for _, side := range b.sides[at] {
+	for d, side := range b.sides[at] {
 		side.dead = true
+		b.bury(c.plan.Subjects[at].Tables[d].PeerSets)
 	}
 	if last := int32(len(c.plan.Subjects) - 1); at != last {
 		c.plan.Subjects[at], c.subjects.list[at], c.subjectIDs[at] = c.plan.Subjects[last], c.subjects.list[last], c.subjectIDs[last]
@@ -295,7 +300,7 @@ func (n *Incremental) quickPolicy(p *ir.Policy) bool {
 	if slices.Contains(c.http, true) || looksAtRequests(p) {
 		return false
 	}
-	if slices.ContainsFunc(c.policies, func(q *ir.Policy) bool { return comparePolicies(p, q) == 0 }) {
+	if n.by.objects[objectKey(p)] {
 		return false
 	}
 	var m mentioned
@@ -335,6 +340,7 @@ func (n *Incremental) addPolicy(p *ir.Policy) {
 	c.policies = append(c.policies, p)
 	c.addBlocks(n, p)
 	c.recordPolicy(i)
+	c.identify(i)
 	c.names, c.http = append(c.names, ingressNames(p)), append(c.http, false)
 	known := len(c.plan.PeerSets)
 	c.matchRules(i)
@@ -345,15 +351,26 @@ func (n *Incremental) addPolicy(p *ir.Policy) {
 	}
 	c.written.add(c.plan.Policies[i].ID)
 	b.addPolicy(p, int32(i))
+	attached := false
 	c.index.selector(&p.Subject).each(func(peer int) {
+		was := c.attached(peer)
 		at, _ := slices.BinarySearchFunc(c.selecting[peer], p, func(k int32, p *ir.Policy) int { return comparePolicies(c.policies[k], p) })
 		c.selecting[peer] = slices.Insert(slices.Clone(c.selecting[peer]), at, int32(i))
 		n.leave(peer)
 		if s, ok := c.subjectOf(peer); ok {
 			n.join(peer, &s)
 		}
+		attached = attached || c.attached(peer) != was
 	})
-	n.attachAgain()
+	if attached {
+		n.attachAgain()
+	}
+}
+
+// attached reports whether the datapath is attached to an identity's pods.
+func (c *compiler) attached(peer int) bool {
+	s := c.plan.SubjectOf(plan.PeerIndex(peer))
+	return s != nil && s.Attached
 }
 
 // addBlocks makes identities of the blocks that a policy is the first to name, wider ones first.

@@ -5,7 +5,9 @@ package resolve
 import (
 	"cmp"
 	"net/netip"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/weir-mesh/weir/compiler/diag"
@@ -118,23 +120,50 @@ func sorted[T any](in []T, by func(a, b T) int) []T {
 	return out
 }
 
-// record enters policies and rules into the plan.
+// record enters policies and rules into the plan. Hashing what they say is most of it, and is shared out.
 func (c *compiler) record() {
 	for i := range c.policies {
 		c.recordPolicy(i)
 	}
+	workers := min(c.workers(), max(1, len(c.policies)/256))
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w; i < len(c.policies); i += workers {
+				c.identify(i)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// workers is how many goroutines may share out work.
+func (c *compiler) workers() int {
+	if c.in.Workers > 0 {
+		return c.in.Workers
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 func (c *compiler) recordPolicy(i int) {
 	p, pol := c.plan, c.policies[i]
-	base := plan.RuleIndex(len(p.Rules))
-	c.ruleBase = append(c.ruleBase, base)
+	c.ruleBase = append(c.ruleBase, plan.RuleIndex(len(p.Rules)))
 	for j := range pol.Rules {
 		r := &pol.Rules[j]
-		p.Rules = append(p.Rules, plan.Rule{ID: ruleID(pol, r), Policy: plan.PolicyIndex(i), Direction: r.Direction,
+		p.Rules = append(p.Rules, plan.Rule{Policy: plan.PolicyIndex(i), Direction: r.Direction,
 			Index: r.Index, Name: r.Name, Pos: r.Pos, Action: r.Action, Audit: r.Audit || pol.Audit, Plaintext: r.Plaintext,
 			Exception: r.Exception, HTTP: r.HTTP != nil, PeerSet: plan.None, Ports: r.Ports, Source: r})
 	}
-	p.Policies = append(p.Policies, plan.Policy{ID: policyID(pol, p.Rules[base:]), Object: pol.Object(), Pos: pol.Pos, Layer: pol.Layer,
+	p.Policies = append(p.Policies, plan.Policy{Object: pol.Object(), Pos: pol.Pos, Layer: pol.Layer,
 		Tier: pol.Tier, Priority: pol.Priority, Audit: pol.Audit, Source: pol})
+}
+
+// identify hashes a recorded policy and its rules.
+func (c *compiler) identify(i int) {
+	pol := c.policies[i]
+	rules := c.plan.Rules[c.ruleBase[i]:][:len(pol.Rules)]
+	for j := range rules {
+		rules[j].ID = ruleID(pol, &pol.Rules[j])
+	}
+	c.plan.Policies[i].ID = policyID(pol, rules)
 }

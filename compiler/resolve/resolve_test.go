@@ -80,9 +80,10 @@ func end(p *plan.Plan, addr string) plan.End {
 	return e
 }
 
-func ingress(t *testing.T, p *plan.Plan, src, dst string, k plan.PortKey) plan.Decision {
+// ingress is what db decides on a flow from src.
+func ingress(t *testing.T, p *plan.Plan, src string, k plan.PortKey) plan.Decision {
 	t.Helper()
-	return p.Decide(plan.Flow{Src: end(p, src), Dst: end(p, dst), Port: k}).Ingress
+	return p.Decide(plan.Flow{Src: end(p, src), Dst: end(p, db), Port: k}).Ingress
 }
 
 const (
@@ -147,7 +148,7 @@ func TestDecisions(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, _ := newWorld(c.policies...).compile(t)
-			got := ingress(t, p, c.src, db, c.port)
+			got := ingress(t, p, c.src, c.port)
 			if got.Verdict != c.verdict || got.Reason != c.reason || got.Auth != c.auth {
 				t.Errorf("got %s by %s, authentication %s; want %s by %s, %s", got.Verdict, got.Reason, got.Auth, c.verdict, c.reason, c.auth)
 			}
@@ -180,7 +181,7 @@ func TestLayer7(t *testing.T) {
 	get := in(ir.Allow, from(app("shop", "web")), tcp(80))
 	get.HTTP = []ir.HTTPMatch{{Methods: []string{"GET"}}}
 	p, ds := newWorld(mesh("a", get)).compile(t)
-	d := ingress(t, p, web, db, http80())
+	d := ingress(t, p, web, http80())
 	if d.Verdict != plan.Redirect || len(p.Waypoints) != 1 || len(ds) != 0 {
 		t.Fatalf("S22: got %s, %d waypoints, findings %v; want a redirect to one waypoint", d.Verdict, len(p.Waypoints), ds)
 	}
@@ -188,13 +189,13 @@ func TestLayer7(t *testing.T) {
 		t.Errorf("S22: the list is %v; want GET allowed, the rest denied", l)
 	}
 	idle, _ := newWorld(mesh("a", get), mesh("b", in(ir.Allow, nil, tcp(80)))).compile(t)
-	if d := ingress(t, idle, web, db, http80()); d.Verdict != plan.Allow {
+	if d := ingress(t, idle, web, http80()); d.Verdict != plan.Allow {
 		t.Errorf("S22: a layer-4 allow beside it: got %s, want allow", d.Verdict)
 	}
 	w := newWorld(mesh("a", get))
 	w.cfg.Waypoint = inventory.WaypointNone
 	none, ds := w.compile(t)
-	if d := ingress(t, none, web, db, http80()); d.Verdict != plan.Deny || d.Reason != plan.ByNoWaypoint || !ds.HasErrors() {
+	if d := ingress(t, none, web, http80()); d.Verdict != plan.Deny || d.Reason != plan.ByNoWaypoint || !ds.HasErrors() {
 		t.Errorf("S25: without a waypoint: got %s by %s, findings %v; want a denial and an error", d.Verdict, d.Reason, ds)
 	}
 }
@@ -203,7 +204,7 @@ func TestAuditBesideEnforcement(t *testing.T) {
 	audit := mesh("audit", in(ir.Allow, from(app("shop", "web")), nil))
 	audit.Audit = true
 	p, _ := newWorld(audit).compile(t)
-	d := ingress(t, p, web, db, http80())
+	d := ingress(t, p, web, http80())
 	if d.Verdict != plan.Deny || d.Audit.Verdict != plan.Allow || !d.AuditDiffers() || p.Rules[d.Audit.Rule].Policy != 0 {
 		t.Errorf("S30: enforced %s, audit %s; want deny and allow by the audit rule", d.Verdict, d.Audit.Verdict)
 	}
@@ -213,7 +214,7 @@ func TestEndTravelsWithTheDecision(t *testing.T) {
 	r := in(ir.Allow, from(app("shop", "web")), nil)
 	r.NotAfter = now.Add(time.Hour)
 	p, _ := newWorld(mesh("a", r)).compile(t)
-	d := ingress(t, p, web, db, http80())
+	d := ingress(t, p, web, http80())
 	if d.Verdict != plan.Allow || d.NotAfter != r.NotAfter.Unix() || p.Decisions[d.Then].Verdict != plan.Deny {
 		t.Errorf("S28: got %s until %d, then %s", d.Verdict, d.NotAfter, p.Decisions[d.Then].Verdict)
 	}

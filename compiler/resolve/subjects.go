@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -136,20 +135,16 @@ func (s *subjectSet) intern(x *subject) int32 {
 // rest only on demand (S17).
 func (c *compiler) planSubject(s *subject) plan.Subject {
 	out := plan.Subject{Enrolled: s.enrolled, Attached: s.enrolled || c.in.Config.EnforceNetworkPolicy}
-	ids := make([]plan.ID, len(s.policies))
-	for i, k := range s.policies {
-		ids[i] = c.plan.Policies[k].ID
+	id := []byte{flag(s.enrolled), flag(s.waypoint)}
+	for _, k := range s.policies {
+		id = append(id, c.plan.Policies[k].ID[:]...)
 		out.Policies = append(out.Policies, plan.PolicyIndex(k))
 		out.Attached = out.Attached || c.policies[k].Layer == ir.Mesh
 	}
-	b, err := json.Marshal(ids)
-	if err != nil {
-		panic(err) // hashes only
+	id = binary.LittleEndian.AppendUint32(id, uint32(len(s.policies)))
+	for _, n := range s.ports {
+		id = binary.LittleEndian.AppendUint32(append(append(id, n.Name...), 0), uint32(plan.Key(n.Space, n.Number)))
 	}
-	out.ID = hashOf("subject", struct {
-		Policies           string
-		Enrolled, Waypoint bool
-		Ports              []plan.NamedPort
-	}{string(b), s.enrolled, s.waypoint, s.ports})
+	out.ID = hashBytes("subject", id)
 	return out
 }

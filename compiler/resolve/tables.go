@@ -3,7 +3,6 @@ package resolve
 import (
 	"encoding/binary"
 	"hash/maphash"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,13 +15,9 @@ import (
 // the order of the subjects, whatever order the workers finished in.
 func (c *compiler) buildTables() {
 	all := make([][ir.NumDirections]built, len(c.plan.Subjects))
-	workers := c.in.Workers
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(workers, max(1, len(all))) {
+	for range min(c.workers(), max(1, len(all))) {
 		wg.Go(func() {
 			w := newWorker(len(c.plan.Peers))
 			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {

@@ -10,7 +10,7 @@ import (
 
 func newTouched(c *compiler) *touched {
 	b := &touched{namespace: map[string][]int32{}, setsByNamespace: map[string][]int32{}, setsByLabel: map[label][]int32{},
-		policies: map[string][]int32{}, alike: map[string]int32{}, memberOf: make([][]int32, len(c.plan.Peers)), members: make([][]int32, len(c.plan.Subjects)), backends: map[string]bool{}}
+		policies: map[string][]int32{}, alike: map[string]int32{}, memberOf: make([][]int32, len(c.plan.Peers)), members: make([][]int32, len(c.plan.Subjects)), backends: map[string]bool{}, objects: map[ir.NamespacedName]bool{}}
 	for i := range c.in.Inventory.Services {
 		for _, port := range c.in.Inventory.Services[i].Ports {
 			for _, back := range port.Backends {
@@ -42,7 +42,13 @@ func newTouched(c *compiler) *touched {
 	return b
 }
 
+// objectKey names an object: kind, namespace and name.
+func objectKey(p *ir.Policy) ir.NamespacedName {
+	return ir.NamespacedName{Namespace: p.Kind + "/" + p.Namespace, Name: p.Name}
+}
+
 func (b *touched) addPolicy(p *ir.Policy, i int32) {
+	b.objects[objectKey(p)] = true
 	if ns := p.Subject.Namespace; ns != "" {
 		b.policies[ns] = append(b.policies[ns], i)
 	} else {
@@ -56,7 +62,7 @@ func (b *touched) addSet(c *compiler, s int32) {
 	if c.sets.parts[s].inverted {
 		b.inverted = append(b.inverted, s)
 	}
-	b.children, b.tables = append(b.children, nil), append(b.tables, nil)
+	b.children, b.tables, b.dead = append(b.children, nil), append(b.tables, nil), append(b.dead, 0)
 	d := &c.sets.defs[s]
 	b.local = append(b.local, d.special == nil && !slices.ContainsFunc(d.peers, func(p ir.Peer) bool { return p.Pods == nil || p.Pods.Namespace == "" }) ||
 		d.special != nil && d.base != anyPeer && b.local[d.base])
@@ -206,11 +212,20 @@ func (b *touched) register(c *compiler, at int32) {
 	for d, t := range c.plan.Subjects[at].Tables {
 		sides[d] = &sideRef{subject: at, direction: ir.Direction(d)}
 		for _, s := range t.PeerSets {
-			live := slices.DeleteFunc(b.tables[s], func(r *sideRef) bool { return r.dead })
-			b.tables[s] = append(live, sides[d])
+			b.tables[s] = append(b.tables[s], sides[d])
 		}
 	}
 	b.sides = append(b.sides, sides)
+}
+
+// bury counts a side that is gone under each set that its table asked for, and clears a list that is mostly gone.
+func (b *touched) bury(sets []int32) {
+	for _, s := range sets {
+		if b.dead[s]++; 2*b.dead[s] > len(b.tables[s]) {
+			b.tables[s] = slices.DeleteFunc(b.tables[s], func(r *sideRef) bool { return r.dead })
+			b.dead[s] = 0
+		}
+	}
 }
 
 // leastDifference returns the sets in which an identity differs from the other one that it is most like, as far as
