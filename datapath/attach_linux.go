@@ -49,7 +49,7 @@ func (t tcx) attach(ifindex int, progs [2]*ebpf.Program) error {
 	return nil
 }
 
-func (t tcx) attachOne(ifindex int, h hook, prog *ebpf.Program) error {
+func (t tcx) attachOne(ifindex int, h hook, prog *ebpf.Program) (err error) {
 	live, err := t.update(ifindex, h, prog)
 	if err != nil || live {
 		return err
@@ -59,7 +59,7 @@ func (t tcx) attachOne(ifindex int, h hook, prog *ebpf.Program) error {
 	if err != nil {
 		return err
 	}
-	defer l.Close()
+	defer func() { err = errors.Join(err, l.Close()) }()
 	if err := l.Pin(t.pins.linkPath(ifindex, h)); err != nil {
 		return err
 	}
@@ -87,12 +87,12 @@ func (t tcx) verify(ifindex int, h hook, prog *ebpf.Program) error {
 }
 
 // update puts the program into a pinned link, and removes a link whose interface is gone. It says whether a link lives.
-func (t tcx) update(ifindex int, h hook, prog *ebpf.Program) (bool, error) {
+func (t tcx) update(ifindex int, h hook, prog *ebpf.Program) (live bool, err error) {
 	l, live, err := t.open(ifindex, h)
 	if err != nil || l == nil {
 		return false, err
 	}
-	defer l.Close()
+	defer func() { err = errors.Join(err, l.Close()) }()
 	if !live {
 		return false, l.Unpin()
 	}

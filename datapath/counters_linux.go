@@ -60,7 +60,8 @@ func sums(m *ebpf.Map) ([]Counter, error) {
 	var cursor ebpf.MapBatchCursor
 	for {
 		n, err := m.BatchLookup(&cursor, keys, counts, nil)
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		last := errors.Is(err, ebpf.ErrKeyNotExist) // nothing follows this batch
+		if err != nil && !last {
 			return nil, fmt.Errorf("reading the counters of rules: %w", err)
 		}
 		for i, k := range keys[:n] {
@@ -68,7 +69,7 @@ func sums(m *ebpf.Map) ([]Counter, error) {
 				all[k] = all[k].plus(Counter(c))
 			}
 		}
-		if err != nil {
+		if last {
 			return all, nil
 		}
 	}

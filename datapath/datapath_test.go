@@ -105,11 +105,11 @@ func TestGenerations(t *testing.T) {
 	d := n.open()
 	defer close(t, d)
 	n.apply(d, n.projection(2, true, 0))
-	c, err := netlab.Dial(n.a.NS(), net.JoinHostPort(b4, "8080"), waitAllowed)
+	c, err := netlab.Dial(t.Context(), n.a.NS(), net.JoinHostPort(b4, "8080"), waitAllowed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	n.apply(d, n.projection(3, true, 0))
 	if err := netlab.Echo(c, waitAllowed); err != nil {
 		t.Errorf("an allowed connection was cut: %v", err)
@@ -222,7 +222,7 @@ func TestEvents(t *testing.T) {
 	d := n.open()
 	defer close(t, d)
 	n.apply(d, n.projection(1, true, 0))
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	got := make(chan *datapath.Event, 1000)
 	done := make(chan error, 1)
 	go func() { done <- d.Events(ctx, func(e *datapath.Event) { got <- e }) }()

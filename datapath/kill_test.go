@@ -120,7 +120,7 @@ func (n *node) runAndKill(generation uint64, round int) (last uint64, err error)
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		return 0, err
 	}
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.CommandContext(n.t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+file)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

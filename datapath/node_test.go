@@ -3,6 +3,7 @@
 package datapath_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -22,11 +23,10 @@ import (
 // node is a lab with the pods a and b and what the datapath is told about them: b's port 8080 is open to a, 8081 to the
 // node's own sockets, nothing else is.
 type node struct {
-	t      testing.TB
-	lab    *netlab.Lab
-	a, b   *netlab.Pod
-	opts   datapath.Options
-	closed bool
+	t    testing.TB
+	lab  *netlab.Lab
+	a, b *netlab.Pod
+	opts datapath.Options
 }
 
 const (
@@ -107,25 +107,28 @@ const (
 )
 
 // reaches dials and reports whether a connection comes about, and carries data.
-func reaches(ns, addr string, want bool) error {
+func reaches(ctx context.Context, ns, addr string, want bool) error {
 	wait := waitDenied
 	if want {
 		wait = waitAllowed
 	}
-	c, err := netlab.Dial(ns, addr, wait)
+	c, err := netlab.Dial(ctx, ns, addr, wait)
 	if err == nil {
 		err = netlab.Echo(c, wait)
 		_ = c.Close()
 	}
-	if (err == nil) != want {
-		return fmt.Errorf("%s from %s: reached %v, want %v: %v", addr, ns, err == nil, want, err)
+	if want && err != nil {
+		return fmt.Errorf("%s from %s: not reached: %w", addr, ns, err)
+	}
+	if !want && err == nil {
+		return fmt.Errorf("%s from %s: reached, and must not be", addr, ns)
 	}
 	return nil
 }
 
 func (n *node) expect(ns, addr string, want bool) {
 	n.t.Helper()
-	if err := reaches(ns, addr, want); err != nil {
+	if err := reaches(n.t.Context(), ns, addr, want); err != nil {
 		n.t.Error(err)
 	}
 }
@@ -152,11 +155,12 @@ type flood struct {
 func (n *node) flood() *flood {
 	n.t.Helper()
 	f := &flood{}
+	var lc net.ListenConfig
 	var in, out net.PacketConn
-	if err := netlab.In(n.b.NS(), func() (err error) { in, err = net.ListenPacket("udp4", b4+":5001"); return err }); err != nil {
+	if err := netlab.In(n.b.NS(), func() (err error) { in, err = lc.ListenPacket(n.t.Context(), "udp4", b4+":5001"); return err }); err != nil {
 		n.t.Fatal(err)
 	}
-	if err := netlab.In(n.a.NS(), func() (err error) { out, err = net.ListenPacket("udp4", a4+":0"); return err }); err != nil {
+	if err := netlab.In(n.a.NS(), func() (err error) { out, err = lc.ListenPacket(n.t.Context(), "udp4", a4+":0"); return err }); err != nil {
 		n.t.Fatal(err)
 	}
 	done := make(chan struct{}, 2)

@@ -127,7 +127,7 @@ func (p pins) pinMap(name string, m *ebpf.Map) error {
 	if err != nil {
 		return fmt.Errorf("pinning %s: %w", name, err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if err := c.Pin(next); err != nil {
 		return fmt.Errorf("pinning %s: %w", name, err)
 	}

@@ -242,7 +242,9 @@ func portBoundaries(t *plan.Table, r *rand.Rand) []plan.PortKey {
 		n := key.Number()
 		// Port 0 is on no wire, and what has a name among the IP protocols is in a space of its own.
 		named := key.Space() == ir.OtherProtocol && (n > 255 || slices.Contains([]uint16{0, 1, 6, 17, 43, 44, 50, 51, 58, 60, 132, 135}, n))
-		if !named && (n != 0 || key.Space() > ir.SCTP) && !(key.Space() == ir.ICMPv6 && n>>8 >= 130 && n>>8 <= 137) && echoOnly(key) {
+		// Messages of the link alone, of multicast listeners and neighbour discovery, are not the tables' to decide (S6).
+		ofLink := key.Space() == ir.ICMPv6 && n>>8 >= 130 && n>>8 <= 137
+		if !named && (n != 0 || key.Space() > ir.SCTP) && !ofLink && echoOnly(key) {
 			out = append(out, key)
 		}
 	}

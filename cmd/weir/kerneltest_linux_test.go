@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"os"
 	"slices"
 	"strings"
@@ -24,7 +23,7 @@ func shop(t *testing.T) (*compile.Result, []analyze.Test) {
 		}
 		t.Skip(err)
 	}
-	r, err := compile.Compile(context.Background(), compile.Options{Paths: []string{"../../policies/examples/shop"}, Now: time.Now(), EnforceNetworkPolicy: true})
+	r, err := compile.Compile(t.Context(), compile.Options{Paths: []string{"../../policies/examples/shop"}, Now: time.Now(), EnforceNetworkPolicy: true})
 	if err != nil || r.Plan == nil {
 		t.Fatalf("compiling the example: %v, %v", err, r.Diagnostics)
 	}
@@ -38,7 +37,7 @@ func shop(t *testing.T) (*compile.Result, []analyze.Test) {
 // TestKernelAgrees runs the shop's tests and a sample of all flows through the real program.
 func TestKernelAgrees(t *testing.T) {
 	r, tests := shop(t)
-	report, err := testKernel(context.Background(), r, time.Now(), tests)
+	report, err := testKernel(t.Context(), r, time.Now(), tests)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +76,7 @@ func TestKernelDiffers(t *testing.T) {
 		}
 	})
 	k := newKernelRun(w.Plan, proj, runner)
-	if err := k.run(context.Background(), w, tests); err != nil {
+	if err := k.run(t.Context(), w, tests); err != nil {
 		t.Fatal(err)
 	}
 	if k.report.Mismatches == 0 || len(k.report.Text) == 0 || !strings.Contains(k.report.Text[0], "shop/ledger") {

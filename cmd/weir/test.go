@@ -174,7 +174,7 @@ func requestOfTest(r *v1alpha1.Request) *plan.Request {
 		return nil
 	}
 	q := analyze.RequestJSON{Headers: r.Headers}
-	for to, from := range map[*string]*string{&q.Method: (*string)(r.Method), &q.Path: r.Path, &q.Host: r.Host} {
+	for to, from := range map[*string]*string{&q.Method: r.Method, &q.Path: r.Path, &q.Host: r.Host} {
 		if from != nil {
 			*to = *from
 		}

@@ -35,7 +35,7 @@ func binary(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(os.TempDir(), fmt.Sprintf("weir-agent-test-%d", os.Getpid()))
 	buildOnce.Do(func() {
-		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "github.com/weir-mesh/weir/cmd/weir-agent")
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "github.com/weir-mesh/weir/cmd/weir-agent")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("building the agent: %v: %s", err, out)
@@ -54,12 +54,11 @@ const open, closed = uint16(8080), uint16(9090)
 
 // node is a machine with two pods, a and b, a file of its projection, and agents.
 type node struct {
-	t          *testing.T
-	lab        *netlab.Lab
-	a, b       *netlab.Pod
-	file       string
-	root       string
-	generation uint64
+	t    *testing.T
+	lab  *netlab.Lab
+	a, b *netlab.Pod
+	file string
+	root string
 }
 
 func newNode(t *testing.T) *node {
@@ -147,10 +146,10 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func (n *node) start(args ...string) *agent {
+func (n *node) start() *agent {
 	n.t.Helper()
 	a := &agent{t: n.t, log: &logBuffer{}}
-	a.cmd = exec.Command(binary(n.t), append([]string{"--plan", n.file, "--root", n.root, "--netns", n.lab.Node(), "--listen", "127.0.0.1:0", "--poll", "20ms"}, args...)...)
+	a.cmd = exec.CommandContext(n.t.Context(), binary(n.t), "--plan", n.file, "--root", n.root, "--netns", n.lab.Node(), "--listen", "127.0.0.1:0", "--poll", "20ms")
 	a.cmd.Stderr = a.log
 	if err := a.cmd.Start(); err != nil {
 		n.t.Fatal(err)
@@ -183,11 +182,15 @@ func (a *agent) await(pattern string) []string {
 
 func (a *agent) get(path string) (int, string) {
 	a.t.Helper()
-	r, err := http.Get("http://" + a.addr + path)
+	q, err := http.NewRequestWithContext(a.t.Context(), http.MethodGet, "http://"+a.addr+path, http.NoBody)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	defer r.Body.Close()
+	r, err := http.DefaultClient.Do(q)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
 	b, err := io.ReadAll(r.Body)
 	if err != nil {
 		a.t.Fatal(err)
@@ -197,11 +200,11 @@ func (a *agent) get(path string) (int, string) {
 
 // passes says whether a can open a connection to b.
 func (n *node) passes(port uint16) bool {
-	c, err := netlab.Dial(n.a.NS(), fmt.Sprintf("10.1.0.2:%d", port), 300*time.Millisecond)
+	c, err := netlab.Dial(n.t.Context(), n.a.NS(), fmt.Sprintf("10.1.0.2:%d", port), 300*time.Millisecond)
 	if err != nil {
 		return false
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	return netlab.Echo(c, time.Second) == nil
 }
 
@@ -332,15 +335,16 @@ func (n *node) flood(t *testing.T) (stop func() (passed, tried int64)) {
 	var done atomic.Bool
 	var passed, tried atomic.Int64
 	var wg sync.WaitGroup
+	dialer := net.Dialer{Timeout: 10 * time.Millisecond}
 	for range 2 {
 		wg.Go(func() {
 			err := netlab.In(n.a.NS(), func() error {
-				for !done.Load() {
-					c, err := net.DialTimeout("tcp", fmt.Sprintf("10.1.0.2:%d", closed), 10*time.Millisecond)
+				for !done.Load() && t.Context().Err() == nil {
+					c, err := dialer.DialContext(t.Context(), "tcp", fmt.Sprintf("10.1.0.2:%d", closed))
 					tried.Add(1)
 					if err == nil {
 						passed.Add(1)
-						c.Close()
+						_ = c.Close()
 					}
 				}
 				return nil
@@ -371,7 +375,7 @@ func TestKilledUnderFlood(t *testing.T) {
 			t.Errorf("after kill %d what is allowed no longer passes", i)
 		}
 		n.write(n.projection(i+2, 0, open))
-		cmd := exec.Command(binary(t), "--plan", n.file, "--root", n.root, "--netns", n.lab.Node(), "--listen", "")
+		cmd := exec.CommandContext(t.Context(), binary(t), "--plan", n.file, "--root", n.root, "--netns", n.lab.Node(), "--listen", "")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -397,12 +401,12 @@ func TestEnd(t *testing.T) {
 	a.await(`the kernel goes on enforcing`)
 	n.want("after SIGTERM", true, false)
 
-	out, err := exec.Command(binary(t), "uninstall", "--root", n.root, "--netns", n.lab.Node()).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), binary(t), "uninstall", "--root", n.root, "--netns", n.lab.Node()).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "open now, Weir enforces nothing there: the pods behind "+n.a.Interface+", "+n.b.Interface) {
 		t.Errorf("uninstall: %v %s", err, out)
 	}
 	n.want("after uninstall", true, true)
-	out, err = exec.Command(binary(t), "uninstall", "--root", n.root, "--netns", n.lab.Node()).CombinedOutput()
+	out, err = exec.CommandContext(t.Context(), binary(t), "uninstall", "--root", n.root, "--netns", n.lab.Node()).CombinedOutput()
 	if err != nil || string(out) != "nothing was installed\n" {
 		t.Errorf("uninstall again: %v %s", err, out)
 	}
@@ -416,8 +420,12 @@ func TestOtherLayout(t *testing.T) {
 	if err := os.MkdirAll(other, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	defer os.Remove(other)
-	out, err := exec.Command(binary(t), "--plan", n.file, "--root", n.root, "--netns", n.lab.Node(), "--listen", "").CombinedOutput()
+	defer func() {
+		if err := os.Remove(other); err != nil {
+			t.Error(err)
+		}
+	}()
+	out, err := exec.CommandContext(t.Context(), binary(t), "--plan", n.file, "--root", n.root, "--netns", n.lab.Node(), "--listen", "").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "v0") {
 		t.Errorf("another layout: %v %s", err, out)
 	}

@@ -9,7 +9,7 @@ import (
 // TestDependencies holds that the agent stays a small program: no policy language, no evaluator, no cluster client, and of
 // this project nothing but the plan's types and the datapath.
 func TestDependencies(t *testing.T) {
-	cmd := exec.Command("go", "list", "-deps", "github.com/weir-mesh/weir/cmd/weir-agent")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "github.com/weir-mesh/weir/cmd/weir-agent")
 	cmd.Env = append(cmd.Environ(), "GOOS=linux", "CGO_ENABLED=0")
 	out, err := cmd.Output()
 	if err != nil {

@@ -24,7 +24,7 @@ func (a *agent) watchLinks(ctx context.Context) <-chan struct{} {
 			a.o.Log.Warn("interfaces are not watched", "reason", err)
 			return nil
 		}
-		defer h.Close()
+		defer func() { _ = h.Close() }()
 		o.Namespace = &h
 	}
 	if err := netlink.LinkSubscribeWithOptions(updates, done, o); err != nil {
@@ -61,10 +61,11 @@ func (a *agent) watchLinks(ctx context.Context) <-chan struct{} {
 
 // tells says whether an update is about a veth that came, went or got another name.
 func tells(known map[int32]string, u *netlink.LinkUpdate) bool {
-	if u.Link == nil || u.Link.Type() != "veth" {
+	link := u.Link
+	if link == nil || link.Type() != "veth" {
 		return false
 	}
-	name := u.Link.Attrs().Name
+	name := link.Attrs().Name
 	if u.Header.Type == unix.RTM_DELLINK {
 		delete(known, u.Index)
 		return true

@@ -47,7 +47,7 @@ func (f *planFile) read() (*plan.Projection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	fi, err := file.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -156,8 +157,7 @@ func (l *lab) change(ctx context.Context, h *held, open []bool, next *World) (*C
 	time.Sleep(drain)
 	flood()
 	if err != nil {
-		stop()
-		return nil, err
+		return nil, errors.Join(err, stop())
 	}
 	arrives, returns, err := h.alive(ctx, watch)
 	if serr := stop(); err == nil {
@@ -245,7 +245,7 @@ func (l *lab) flood(w *World) (stop func()) {
 				p := &probes[i%len(probes)]
 				if f, err := l.network.space(p.from).dial(unix.SOCK_DGRAM, p.src, p.dst, time.Now().Add(time.Second)); err == nil {
 					_, _ = f.Write([]byte("weir"))
-					f.Close()
+					_ = f.Close()
 				}
 			}
 		})

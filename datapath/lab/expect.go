@@ -96,11 +96,11 @@ func (w *World) because(d *plan.Decision) string {
 
 // source is the end that a packet's source address stands for, as the destination's node sees it (S5).
 func (w *World) source(from host, src netip.Addr, to host, translated bool) plan.End {
-	switch {
-	case from.kind == podHost:
+	switch from.kind {
+	case podHost:
 		e := &w.Plan.Endpoints[from.index]
 		return plan.End{Peer: e.Peers[slices.Index(e.Addrs, src)], Endpoint: int32(from.index), Frontend: plan.None}
-	case from.kind == outsideHost:
+	case outsideHost:
 		return plan.NewEnd(w.Plan.Addresses.Lookup(src))
 	}
 	n := &w.Plan.Nodes[from.index]

@@ -40,7 +40,7 @@ func Find() (*Standing, error) {
 		return nil, err
 	}
 	for _, s := range abandoned {
-		s.file.Close()
+		_ = s.file.Close()
 	}
 	if len(kept) == 0 {
 		return nil, ErrNone
@@ -91,7 +91,7 @@ func (l *lab) list(w io.Writer) {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", s.name, s.netns, strings.Join(addrs, " "))
 	}
-	t.Flush()
+	_ = t.Flush() // printing for a person
 }
 
 // Down takes away the lab that stands, and what is left of labs that were killed.
@@ -103,7 +103,7 @@ func Down(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	all := append(kept, abandoned...)
+	all := slices.Concat(kept, abandoned)
 	var errs []error
 	for _, s := range all {
 		errs = append(errs, s.clean())

@@ -135,7 +135,7 @@ func (h *held) hear(i int) {
 func (h *held) stop() {
 	close(h.stopped)
 	for _, f := range h.files {
-		f.Close()
+		_ = f.Close()
 	}
 	h.wg.Wait()
 }

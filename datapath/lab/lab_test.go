@@ -64,7 +64,7 @@ func TestRun(t *testing.T) {
 	for _, nodes := range []int{1, 2} {
 		t.Run(fmt.Sprint(nodes), func(t *testing.T) {
 			var out bytes.Buffer
-			r, err := Run(context.Background(), shop(), Options{Nodes: nodes, Out: &out})
+			r, err := Run(t.Context(), shop(), Options{Nodes: nodes, Out: &out})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +94,7 @@ $`)
 // TestMismatch enforces another plan than the one that is expected: the lab must see it, pair by pair.
 func TestMismatch(t *testing.T) {
 	need(t)
-	ctx := context.Background()
+	ctx := t.Context()
 	w, _, err := NewWorld(shop(), 1)
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func TestMismatch(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	need(t)
 	for _, after := range []time.Duration{5 * time.Millisecond, 200 * time.Millisecond, time.Second} {
-		ctx, cancel := context.WithTimeout(context.Background(), after)
+		ctx, cancel := context.WithTimeout(t.Context(), after)
 		_, err := Run(ctx, shop(), Options{Out: &bytes.Buffer{}})
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) {
@@ -154,7 +154,7 @@ func TestInterrupt(t *testing.T) {
 func TestKilled(t *testing.T) {
 	need(t)
 	for _, after := range []time.Duration{20 * time.Millisecond, 150 * time.Millisecond, time.Second} {
-		cmd := exec.Command(os.Args[0])
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.Env = append(os.Environ(), childEnv+"="+stateDir)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -211,7 +211,7 @@ func TestRunningLabIsLeftAlone(t *testing.T) {
 // TestHandsOn goes through up, probe and down.
 func TestHandsOn(t *testing.T) {
 	need(t)
-	ctx := context.Background()
+	ctx := t.Context()
 	if _, err := Find(); !errors.Is(err, ErrNone) {
 		t.Fatalf("before: %v", err)
 	}

@@ -66,11 +66,9 @@ func (r *reader) explains(e *datapath.Event) bool {
 	ep := &r.p.Endpoints[i]
 	a := r.address(e.Remote.Addr())
 	// The port that was looked up is the destination's, so it tells who opened the flow; an echo has one on neither side.
-	egress, ingress := e.FromPod, !e.FromPod
+	egress, ingress := true, true
 	if e.Port.Space() <= ir.SCTP {
 		egress, ingress = e.Port.Number() == e.Remote.Port(), e.Port.Number() == e.Local.Port()
-	} else {
-		egress, ingress = true, true
 	}
 	if a != nil && a.Service && egress && r.frontend(ep, e) == e.Decision {
 		return true // as a source a service's address is nobody's, like any other that nothing explains

@@ -273,7 +273,7 @@ func (s *space) addAddr(l netlink.Link, a netip.Addr) error {
 	x := &netlink.Addr{IPNet: single(a)}
 	switch {
 	case a.Is6() && a.IsLinkLocalUnicast():
-		x.IPNet.Mask = net.CIDRMask(64, 128)
+		x.Mask = net.CIDRMask(64, 128)
 		x.Flags = unix.IFA_F_NODAD
 	case a.Is6():
 		x.Flags = unix.IFA_F_NODAD

@@ -125,11 +125,11 @@ func (w *World) probes() []probe {
 	for _, from := range w.sources() {
 		out = append(out, w.toPods(from)...)
 		out = append(out, w.toServices(from)...)
-		if from.host.kind == podHost {
+		if from.kind == podHost {
 			out = append(out, w.toNodes(from)...)
 			out = append(out, w.toOutside(from)...)
 		}
-		if from.host.kind == outsideHost {
+		if from.kind == outsideHost {
 			out = append(out, w.toNodePorts(from)...)
 		}
 	}

@@ -141,7 +141,7 @@ func (s *servers) track(c io.Closer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		c.Close()
+		_ = c.Close()
 		return false
 	}
 	s.open[c] = true
@@ -153,7 +153,7 @@ func (s *servers) untrack(c io.Closer) {
 	s.mu.Lock()
 	delete(s.open, c)
 	s.mu.Unlock()
-	c.Close()
+	_ = c.Close()
 	s.wg.Done()
 }
 
@@ -161,7 +161,7 @@ func (s *servers) stop() {
 	s.mu.Lock()
 	s.closed = true
 	for c := range s.open {
-		c.Close()
+		_ = c.Close()
 	}
 	s.mu.Unlock()
 	s.wg.Wait()

@@ -140,7 +140,7 @@ func (s *servers) tcp(ctx context.Context, p *probe, data []byte) error {
 	if err != nil {
 		return unlessRefused(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	reset(c)
 	if _, err := c.Write(data); err != nil {
 		return unlessRefused(err)
@@ -158,7 +158,7 @@ func (s *servers) udp(ctx context.Context, p *probe, data []byte) error {
 	if err != nil {
 		return unlessRefused(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	for ctx.Err() == nil {
 		if err := c.SetDeadline(time.Now().Add(resend)); err != nil {
 			return err

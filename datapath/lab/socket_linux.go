@@ -26,7 +26,7 @@ func (s *space) socket(kind, proto int, local netip.AddrPort) (*os.File, error) 
 		return nil, fmt.Errorf("opening a socket in %s: %w", s.name, err)
 	}
 	if err := unix.Bind(fd, sockaddr(local)); err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return nil, fmt.Errorf("binding a socket in %s to %s: %w", s.name, local, err)
 	}
 	return os.NewFile(uintptr(fd), s.name), nil
@@ -56,7 +56,7 @@ func (s *space) dial(kind int, from netip.Addr, to netip.AddrPort, deadline time
 		return nil, err
 	}
 	if err := connectFile(f, to, deadline); err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, err
 	}
 	return f, nil

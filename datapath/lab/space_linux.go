@@ -75,7 +75,7 @@ func (s *space) verify() error {
 	if err != nil {
 		return err
 	}
-	defer here.Close()
+	defer func() { _ = here.Close() }()
 	if !here.Equal(s.handle) {
 		return errors.New("the thread is in another namespace")
 	}
@@ -100,7 +100,7 @@ func (s *space) leave() {
 	if s.links != nil {
 		s.links.Close()
 	}
-	s.handle.Close()
+	_ = s.handle.Close()
 }
 
 // path is where nsenter(1) and the datapath find the namespace.

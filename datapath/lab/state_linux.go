@@ -107,7 +107,7 @@ func states() (kept, abandoned []*state, err error) {
 		case unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil:
 			abandoned = append(abandoned, s)
 		default: // running
-			f.Close()
+			_ = f.Close()
 		}
 	}
 	return kept, abandoned, nil
@@ -140,7 +140,7 @@ func (s *state) clean() error {
 		if err := os.Remove(s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
-		s.file.Close()
+		errs = append(errs, s.file.Close())
 	}
 	return errors.Join(errs...)
 }

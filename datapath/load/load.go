@@ -188,7 +188,7 @@ func (o *Objects) grace() error {
 	if err != nil {
 		return err
 	}
-	defer m.Close()
+	defer func() { _ = m.Close() }()
 	if err := o.Conntrack.Put(uint32(graceSlot), m); err != nil {
 		return fmt.Errorf("waiting for running programs: %w", err)
 	}
@@ -201,7 +201,7 @@ func (o *Objects) AddShare(slot uint32) error {
 	if err != nil {
 		return err
 	}
-	defer m.Close()
+	defer func() { _ = m.Close() }()
 	return o.SetShare(slot, m)
 }
 

@@ -17,7 +17,7 @@ func TestMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer share.Close()
+	defer func() { _ = share.Close() }()
 	info, err := share.Info()
 	if err != nil {
 		t.Fatal(err)

@@ -105,8 +105,9 @@ func flow(remote string, s ir.Space, number uint16) progrun.Flow {
 	return f
 }
 
-func inbound(remote string, s ir.Space, port uint16) progrun.Flow {
-	f := flow(remote, s, port)
+// inbound is a TCP flow that the other end opens.
+func inbound(remote string, port uint16) progrun.Flow {
+	f := flow(remote, ir.TCP, port)
 	f.LocalPort, f.RemotePort = port, 40000
 	return f
 }
@@ -139,8 +140,8 @@ func TestFlows(t *testing.T) {
 		{"ESP", progrun.FromPod, flow(db4, ir.OtherProtocol, 50), datapath.DropPolicy, f.deny},
 		{"authentication to another node (S20)", progrun.FromPod, flow(db4, ir.TCP, 443), datapath.DropTunnelMissing, f.auth},
 		{"authentication on the node (S20)", progrun.FromPod, flow(local4, ir.TCP, 443), 0, f.auth},
-		{"authentication from another node (S20)", progrun.ToPod, inbound(db4, ir.TCP, 443), datapath.DropTunnelMissing, f.auth},
-		{"authentication from the node (S20)", progrun.ToPod, inbound(local4, ir.TCP, 443), 0, f.auth},
+		{"authentication from another node (S20)", progrun.ToPod, inbound(db4, 443), datapath.DropTunnelMissing, f.auth},
+		{"authentication from the node (S20)", progrun.ToPod, inbound(local4, 443), 0, f.auth},
 		{"a waypoint's connection (S25)", progrun.FromPod, flow(db4, ir.TCP, 80), datapath.DropWaypointMissing, f.redirect},
 		{"an audit rule (S30)", progrun.FromPod, flow(db4, ir.TCP, 6000), 0, f.audit},
 		{"the internet", progrun.FromPod, flow(world4, ir.TCP, 1), 0, f.allow},
@@ -158,15 +159,15 @@ func TestFlows(t *testing.T) {
 		{"a ping to a service (S27)", progrun.FromPod, flow(vip4, ir.ICMPv4, 8<<8), datapath.DropServicePort, noDecision},
 		{"the pod's own service (S6, S27)", progrun.FromPod, flow(vip4, ir.TCP, 80), 0, f.allow},
 		{"a service of this node only (S20)", progrun.FromPod, flow(vip4, ir.TCP, 82), 0, f.auth},
-		{"a service address as source (S27)", progrun.ToPod, inbound(vip4, ir.TCP, 8080), datapath.DropPolicy, f.deny},
-		{"from a pod", progrun.ToPod, inbound(db4, ir.TCP, 8080), 0, f.allow},
-		{"from a pod, IPv6", progrun.ToPod, inbound(db6, ir.TCP, 8080), 0, f.allow},
-		{"from nobody", progrun.ToPod, inbound("203.0.113.1", ir.TCP, 8080), datapath.DropPolicy, f.deny},
-		{"a socket of the node (S5)", progrun.ToPod, own(inbound(node4, ir.TCP, 8081)), 0, f.allow},
-		{"a socket of the node, IPv6 (S5)", progrun.ToPod, own(inbound(node6, ir.TCP, 8081)), 0, f.allow},
-		{"translated, at the socket's port (S5)", progrun.ToPod, inbound(node4, ir.TCP, 8081), datapath.DropPolicy, f.deny},
-		{"translated (S5)", progrun.ToPod, inbound(node4, ir.TCP, 8082), 0, f.allow},
-		{"a socket, at the translated port (S5)", progrun.ToPod, own(inbound(node4, ir.TCP, 8082)), datapath.DropPolicy, f.deny},
+		{"a service address as source (S27)", progrun.ToPod, inbound(vip4, 8080), datapath.DropPolicy, f.deny},
+		{"from a pod", progrun.ToPod, inbound(db4, 8080), 0, f.allow},
+		{"from a pod, IPv6", progrun.ToPod, inbound(db6, 8080), 0, f.allow},
+		{"from nobody", progrun.ToPod, inbound("203.0.113.1", 8080), datapath.DropPolicy, f.deny},
+		{"a socket of the node (S5)", progrun.ToPod, own(inbound(node4, 8081)), 0, f.allow},
+		{"a socket of the node, IPv6 (S5)", progrun.ToPod, own(inbound(node6, 8081)), 0, f.allow},
+		{"translated, at the socket's port (S5)", progrun.ToPod, inbound(node4, 8081), datapath.DropPolicy, f.deny},
+		{"translated (S5)", progrun.ToPod, inbound(node4, 8082), 0, f.allow},
+		{"a socket, at the translated port (S5)", progrun.ToPod, own(inbound(node4, 8082)), datapath.DropPolicy, f.deny},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := r.Flow(c.hook, f.web, c.flow)

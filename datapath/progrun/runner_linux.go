@@ -21,7 +21,6 @@ type Runner struct {
 	p       *plan.Projection
 	g       *encode.Generation
 	shares  []*ebpf.Map
-	frame   []byte
 }
 
 // New loads the programs and publishes the projection to them. Endpoints need no interfaces.

@@ -103,9 +103,11 @@ func (l *Lab) add(ns string) {
 	l.ns = append(l.ns, ns)
 }
 
+// remove runs as a cleanup, when the test's context has ended.
 func (l *Lab) remove() {
+	ctx := context.WithoutCancel(l.t.Context())
 	for _, ns := range l.ns {
-		if out, err := exec.Command("ip", "netns", "del", ns).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(ctx, "ip", "netns", "del", ns).CombinedOutput(); err != nil {
 			l.t.Errorf("removing %s: %v: %s", ns, err, out)
 		}
 	}
@@ -118,7 +120,7 @@ func (l *Lab) ip(ns, args string) {
 
 func (l *Lab) run(name string, args ...string) {
 	l.t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(l.t.Context(), name, args...).CombinedOutput(); err != nil {
 		l.t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(out))
 	}
 }
@@ -158,7 +160,7 @@ func Listen(t testing.TB, ns, addr string) {
 	err := In(ns, func() (err error) {
 		c := net.ListenConfig{}
 		c.SetMultipathTCP(false)
-		l, err = c.Listen(context.Background(), "tcp", addr)
+		l, err = c.Listen(t.Context(), "tcp", addr)
 		return err
 	})
 	if err != nil {
@@ -172,7 +174,7 @@ func Listen(t testing.TB, ns, addr string) {
 				return
 			}
 			go func() {
-				defer c.Close()
+				defer func() { _ = c.Close() }()
 				b := make([]byte, 64)
 				for {
 					n, err := c.Read(b)
@@ -189,9 +191,10 @@ func Listen(t testing.TB, ns, addr string) {
 }
 
 // Dial opens a TCP connection from a namespace.
-func Dial(ns, addr string, timeout time.Duration) (c net.Conn, err error) {
+func Dial(ctx context.Context, ns, addr string, timeout time.Duration) (c net.Conn, err error) {
 	err = In(ns, func() (err error) {
-		c, err = net.DialTimeout("tcp", addr, timeout)
+		d := net.Dialer{Timeout: timeout}
+		c, err = d.DialContext(ctx, "tcp", addr)
 		return err
 	})
 	return c, err
