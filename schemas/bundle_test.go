@@ -24,9 +24,7 @@ func evaluate(t *testing.T, src string) cue.Value {
 		}
 		return schemaInstance(t)
 	})).NewInstance("user", nil)
-	if err := inst.AddFile("policy.cue", src); err != nil {
-		t.Fatal(err)
-	}
+	addFile(t, inst, "policy.cue", src)
 	if err := inst.Complete(); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/build"
 	"cuelang.org/go/cue/cuecontext"
+	"cuelang.org/go/cue/parser"
 	cuejson "cuelang.org/go/encoding/json"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	structural "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
@@ -66,7 +67,7 @@ func (j *judges) cue(t testing.TB, kind string, doc []byte) error {
 }
 
 func (j *judges) unify(def string, expr ast.Expr) error {
-	v := j.schema.Context().BuildExpr(expr)
+	v := cuecontext.New().BuildExpr(expr)
 	d := j.schema.LookupPath(cue.MakePath(cue.Def(def)))
 	return d.Unify(v).Validate(cue.Concrete(true), cue.Final())
 }
@@ -243,12 +244,22 @@ func schemaInstance(t testing.TB) *build.Instance {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := inst.AddFile(e.Name(), src); err != nil {
-			t.Fatal(err)
-		}
+		addFile(t, inst, e.Name(), src)
 	}
 	if err := inst.Complete(); err != nil {
 		t.Fatal(err)
 	}
 	return inst
+}
+
+// addFile adds CUE source, a string or bytes, to a package.
+func addFile(t testing.TB, inst *build.Instance, name string, src any) {
+	t.Helper()
+	f, err := parser.ParseFile(name, src, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := inst.AddSyntax(f); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -232,7 +232,7 @@ func (n *Names) reply(f plan.Flow, req *plan.Request) Reply {
 // differ explains how two pairs of ends get different answers.
 func (n *Names) differ(q Question, a, b *Reply) error {
 	e := &DifferError{}
-	pod := func(f plan.Flow, end plan.End, t *Target) string {
+	pod := func(end plan.End, t *Target) string {
 		if end.Endpoint >= 0 {
 			ep := &n.plan.Endpoints[end.Endpoint]
 			return ep.Namespace + "/" + ep.Name
@@ -249,8 +249,8 @@ func (n *Names) differ(q Question, a, b *Reply) error {
 		e.Text = fmt.Sprintf("depends on the pod's address: %s or %s", word(a), word(b))
 	default:
 		e.Text = fmt.Sprintf("the ends differ: %s for %s → %s, %s for %s → %s",
-			word(a), pod(a.Flow, a.Flow.Src, q.From), pod(a.Flow, a.Flow.Dst, q.To),
-			word(b), pod(b.Flow, b.Flow.Src, q.From), pod(b.Flow, b.Flow.Dst, q.To))
+			word(a), pod(a.Flow.Src, q.From), pod(a.Flow.Dst, q.To),
+			word(b), pod(b.Flow.Src, q.From), pod(b.Flow.Dst, q.To))
 	}
 	return e
 }

@@ -357,11 +357,11 @@ func (x *Explainer) decided(q Question, r *Reply, f plan.Flow) string {
 		}
 		return "decided at " + side.Name + ", by its " + r.By.String()
 	}
-	switch how := x.authText(r); {
-	case r.Auth == plan.AuthRequired:
-		return "decided in the kernel; " + how + as
-	case r.Auth == plan.AuthPlaintext:
-		return "decided in the kernel; " + how
+	switch r.Auth {
+	case plan.AuthRequired:
+		return "decided in the kernel; " + x.authText(r) + as
+	case plan.AuthPlaintext:
+		return "decided in the kernel; " + x.authText(r)
 	}
 	return "decided without authentication: nothing asks for it"
 }

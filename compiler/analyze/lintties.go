@@ -9,7 +9,7 @@ import (
 	"github.com/weir-mesh/weir/compiler/plan"
 )
 
-// CodeTie: two objects of equal priority may come to answer differently (S12).
+// CodeTie says that two objects of equal priority may come to answer differently (S12).
 const CodeTie diag.Code = "WEIR2020"
 
 // ties reports rules of equal priority, of different objects, that answer differently and that nothing keeps apart: no

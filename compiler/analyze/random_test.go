@@ -117,7 +117,7 @@ func TestNarrationFollowsVerdict(t *testing.T) {
 				}
 				st := x.narrator.tell(v, s)
 				told++
-				if verdict, rule := lead(p, v, s, st); verdict != o.Verdict || o.Reason == plan.ByRule && reply.Answer.Verdict != plan.Redirect && !p.Rules[o.Rule].HTTP && rule != o.Rule && !anyHTTP(p, st) {
+				if verdict, rule := lead(v, s, st); verdict != o.Verdict || o.Reason == plan.ByRule && reply.Answer.Verdict != plan.Redirect && !p.Rules[o.Rule].HTTP && rule != o.Rule && !anyHTTP(p, st) {
 					t.Fatalf("%s: the tiers lead to %s by rule %d, the plan says %s by rule %d (%s): %+v", ir.Direction(d), verdict, rule, o.Verdict, o.Rule, o.Reason, st.tiers)
 				}
 			}
@@ -144,7 +144,7 @@ func anyHTTP(p *plan.Plan, st story) bool {
 }
 
 // lead combines the tiers as S9 says.
-func lead(p *plan.Plan, v *view, s *plan.Subject, st story) (plan.Verdict, plan.RuleIndex) {
+func lead(v *view, s *plan.Subject, st story) (plan.Verdict, plan.RuleIndex) {
 	var layer [ir.NumLayers]tierStory
 	for _, ts := range st.tiers {
 		if ts.says != saysPass && ts.says != saysNothing {

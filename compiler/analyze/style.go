@@ -27,7 +27,7 @@ func (s Style) paint(colour, text string) string {
 	return colour + text + reset
 }
 
-// Red, Yellow and Dim paint a text.
+// Red paints what fails.
 func (s Style) Red(text string) string { return s.paint(red, text) }
 
 // Yellow paints what to look at.

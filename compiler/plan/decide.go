@@ -260,7 +260,9 @@ func (p *Plan) DecisionAt(i DecisionIndex, at int64) *Decision {
 }
 
 // sameAnswer says whether two outcomes do the same to a connection.
-func sameAnswer(x, y *Outcome) bool { return x.Verdict == y.Verdict && x.Auth == y.Auth && x.List == y.List }
+func sameAnswer(x, y *Outcome) bool {
+	return x.Verdict == y.Verdict && x.Auth == y.Auth && x.List == y.List
+}
 
 // RuleName says where a rule is: its place in a file, else its object and field.
 func (p *Plan) RuleName(r RuleIndex) string {

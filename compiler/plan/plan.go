@@ -27,14 +27,19 @@ func (i *ID) UnmarshalText(b []byte) error {
 	return err
 }
 
-// PeerIndex, RuleIndex, PolicyIndex, DecisionIndex, ListIndex and FrontendIndex are places in the plan's slices;
-// they are this plan's own business and appear in no digest.
+// Places in the plan's slices; they are this plan's own business and appear in no digest.
 type (
-	PeerIndex     uint32
-	RuleIndex     int32
-	PolicyIndex   int32
+	// PeerIndex is a place in Plan.Peers.
+	PeerIndex uint32
+	// RuleIndex is a place in Plan.Rules.
+	RuleIndex int32
+	// PolicyIndex is a place in Plan.Policies.
+	PolicyIndex int32
+	// DecisionIndex is a place in Plan.Decisions.
 	DecisionIndex uint32
-	ListIndex     int32
+	// ListIndex is a place in Plan.Lists.
+	ListIndex int32
+	// FrontendIndex is a place in Plan.Frontends.
 	FrontendIndex uint32
 )
 

@@ -36,7 +36,7 @@ func (b *builder) reportNoService(r *ir.Route) {
 		"a route is about a service of its own namespace that has an address")
 }
 
-func (b *builder) reportNoBackend(r *ir.Route, ref *ir.RouteBackend) {
+func (b *builder) reportNoBackend(ref *ir.RouteBackend) {
 	b.report(CodeNoBackend, diag.Error, ref.Pos, fmt.Sprintf("there is no TCP service %s/%s port %d", ref.Namespace, ref.Service,
 		ref.Port), "its share of the requests gets 500, as the Gateway API says")
 }
@@ -100,7 +100,8 @@ func (b *builder) asking(l *plan.List, key string) diag.Position {
 // meaning of their own.
 func readableKey(key string) bool {
 	for _, c := range []byte(key) {
-		if !(c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.IndexByte("-._~[]", c) >= 0) {
+		alphanumeric := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+		if !alphanumeric && strings.IndexByte("-._~[]", c) < 0 {
 			return false
 		}
 	}

@@ -34,7 +34,6 @@ func (b *builder) rbacMatcher(sources *sources, get func(*source) []node) *xds.M
 	unlisted := decide(false, "weir/unlisted")
 	byAddress := unlisted
 	if len(sources.addrs) > 0 {
-		byAddress = nested(&xds.Matcher{OnNoMatch: unlisted})
 		var list []*xds.Matcher_MatcherList_FieldMatcher
 		for _, s := range sources.addrs {
 			list = append(list, &xds.Matcher_MatcherList_FieldMatcher{Predicate: inPrefix(s.prefix),
@@ -127,7 +126,7 @@ func (b *builder) answer(n *node, rest []node) *xds.Matcher_OnMatch {
 		b.useClaims(e)
 		on := decide(false, b.policyName(&e.Outcome))
 		// A client without an identity can't meet an entry that asks for one (S18).
-		if e.Verdict == plan.Allow && !(n.plaintext && e.Auth == plan.AuthRequired) {
+		if e.Verdict == plan.Allow && (!n.plaintext || e.Auth != plan.AuthRequired) {
 			on = b.chain(rest, b.policyName(&e.Outcome))
 		}
 		p := entryPredicate(e)

@@ -177,7 +177,7 @@ func (m *routeMaker) backend(a *alternative, ref *ir.RouteBackend) *servicePort 
 		m.reportNoGrant(a.route, ref)
 		return nil
 	case s == nil:
-		m.reportNoBackend(a.route, ref)
+		m.reportNoBackend(ref)
 		return nil
 	case len(s.dests) > 0 && !m.servedBy(s):
 		m.reportElsewhere(a.route, ref)

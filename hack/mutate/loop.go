@@ -134,14 +134,14 @@ func (p *process) ask(id int) (noticed, alive bool) {
 	}
 }
 
-// stop ends the process and waits for it.
+// stop ends the process and waits for it; how a process ends that is killed says nothing.
 func (p *process) stop() {
 	if p == nil {
 		return
 	}
-	p.in.Close()
-	p.cmd.Process.Kill()
+	_ = p.in.Close()
+	_ = p.cmd.Process.Kill()
 	for range p.lines { // until the reader is done
 	}
-	p.cmd.Wait()
+	_ = p.cmd.Wait()
 }

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -41,7 +42,11 @@ type options struct {
 	verbose  bool
 }
 
-func main() {
+func main() { os.Exit(command()) }
+
+// command runs what the command line asks for and returns the exit code: 1 when too little was killed, 2 when that
+// could not be found out.
+func command() int {
 	var o options
 	only := flag.String("only", "", "mutate only where `file:function:line` matches this regular expression")
 	suites := flag.String("suites", "", "run only the test suites whose name matches this `regexp`")
@@ -55,26 +60,27 @@ func main() {
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate: -only:", err)
-		os.Exit(2)
+		return 2
 	}
 	if o.suites, err = regexp.Compile(*suites); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate: -suites:", err)
-		os.Exit(2)
+		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	ok, err := run(ctx, &o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
-		os.Exit(2)
+		return 2
 	}
 	if !ok {
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 // run mutates, tests and reports; it says whether enough was killed.
-func run(ctx context.Context, o *options) (bool, error) {
+func run(ctx context.Context, o *options) (enough bool, err error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return false, err
@@ -99,7 +105,7 @@ func run(ctx context.Context, o *options) (bool, error) {
 		return false, err
 	}
 	if os.Getenv("KEEP") == "" {
-		defer os.RemoveAll(work)
+		defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	}
 	start := time.Now()
 	bins, err := build(ctx, root, work, sources)

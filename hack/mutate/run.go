@@ -173,9 +173,9 @@ func testAll(ctx context.Context, o *options, all []*suite, mutants []*mutant) e
 	if err := l.sound(ctx); err != nil {
 		return err
 	}
-	each(o.parallel, len(mutants), func(next func() int) { l.run(ctx, mutants, next) })
+	each(o.parallel, func(next func() int) { l.run(ctx, mutants, next) })
 	fmt.Fprintf(os.Stderr, "first pass: %d of %d noticed\n", count(mutants, killed), len(mutants))
-	each(o.parallel, len(mutants), func(next func() int) {
+	each(o.parallel, func(next func() int) {
 		for i := next(); i < len(mutants); i = next() {
 			m := mutants[i]
 			if m.state == survived {
@@ -189,8 +189,8 @@ func testAll(ctx context.Context, o *options, all []*suite, mutants []*mutant) e
 	return nil
 }
 
-// each runs work in parallel; next gives each of n indexes to one of them, and then n or more.
-func each(parallel, n int, work func(next func() int)) {
+// each runs work in parallel; next counts from 0, and gives each number to one of them.
+func each(parallel int, work func(next func() int)) {
 	var at atomic.Int64
 	var wg sync.WaitGroup
 	for range parallel {

@@ -61,10 +61,12 @@ func (n *network) add(ctx context.Context, ns string) error {
 	return n.ip(ctx, ns, "link set lo up")
 }
 
-func (n *network) remove() error {
+// remove works when the context has ended too.
+func (n *network) remove(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
 	var errs []error
 	for _, ns := range n.names {
-		if out, err := exec.Command("ip", "netns", "del", ns).CombinedOutput(); err != nil { //nolint:noctx // it must run when the context has ended
+		if out, err := exec.CommandContext(ctx, "ip", "netns", "del", ns).CombinedOutput(); err != nil {
 			errs = append(errs, fmt.Errorf("removing namespace %s: %w: %s", ns, err, out))
 		}
 	}
@@ -101,7 +103,7 @@ func in(ns string, f func() error) error {
 			done <- err
 			return
 		}
-		defer file.Close() //nolint:errcheck // read only
+		defer func() { _ = file.Close() }()
 		if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
 			done <- fmt.Errorf("entering %s: %w", ns, err)
 			return
@@ -124,7 +126,7 @@ func (n *network) connect(ctx context.Context, p *pair) error {
 		return fmt.Errorf("listening in the server of %s: %w", p.name, err)
 	}
 	go func() {
-		defer l.Close() //nolint:errcheck // the program ends
+		defer func() { _ = l.Close() }()
 		c, err := l.Accept()
 		if err != nil {
 			return
@@ -165,7 +167,7 @@ func latencySection(ctx context.Context, r *report) (err error) {
 		return err
 	}
 	n := &network{node: fmt.Sprintf("weirbench%d", os.Getpid())}
-	defer func() { err = errors.Join(err, n.remove()) }()
+	defer func() { err = errors.Join(err, n.remove(ctx)) }()
 	pairs, err := n.build(ctx)
 	if err != nil {
 		return err
@@ -184,7 +186,7 @@ func latencySection(ctx context.Context, r *report) (err error) {
 		if err := n.connect(ctx, p); err != nil {
 			return err
 		}
-		defer p.conn.Close() //nolint:errcheck // the program ends
+		defer func() { _ = p.conn.Close() }()
 	}
 	return measureLatency(ctx, r, pairs)
 }

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -50,12 +51,13 @@ func (c *client) do(t testing.TB, peer string, dst netip.AddrPort, method, targe
 			// Envoy closes a connection after what it can't parse: the next request finds it closed.
 			_ = tun.conn.Close()
 			delete(c.tunnels, key)
-			if try == 0 && err == io.ErrUnexpectedEOF {
+			if try == 0 && errors.Is(err, io.ErrUnexpectedEOF) {
 				continue
 			}
 			return reply{}
 		}
 		text, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
 		if resp.Close || resp.StatusCode == http.StatusBadRequest {
 			_ = tun.conn.Close()
 			delete(c.tunnels, key)
@@ -67,7 +69,7 @@ func (c *client) do(t testing.TB, peer string, dst netip.AddrPort, method, targe
 
 func (c *client) open(t testing.TB, peer string, dst netip.AddrPort) *tunnel {
 	t.Helper()
-	conn, err := net.Dial("tcp", c.outer.String())
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", c.outer.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,10 +82,15 @@ func (c *client) open(t testing.TB, peer string, dst netip.AddrPort) *tunnel {
 	_, _ = fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", dst, dst, identity)
 	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 	resp, err := http.ReadResponse(tun.in, &http.Request{Method: http.MethodConnect})
-	if err != nil || resp.StatusCode != http.StatusOK {
+	if err != nil {
 		_ = conn.Close()
 		return nil
 	}
+	if resp.StatusCode != http.StatusOK {
+		_ = conn.Close()
+		tun = nil
+	}
+	_ = resp.Body.Close() // reads nothing of the tunnel: what follows CONNECT's answer is no body
 	return tun
 }
 
@@ -95,7 +102,7 @@ func newClient(outer netip.AddrPort) *client {
 // freePort is a loopback port that nothing listens on.
 func freePort(t testing.TB) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +113,7 @@ func freePort(t testing.TB) netip.AddrPort {
 // serve answers at an address: its name, and in headers what it got.
 func serve(t testing.TB, at netip.AddrPort, name string, handler http.HandlerFunc) {
 	t.Helper()
-	l, err := net.Listen("tcp", at.String())
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", at.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +141,7 @@ func serve(t testing.TB, at netip.AddrPort, name string, handler http.HandlerFun
 // echo answers every request with 200 and, in X-Got, the request target as it came: net/http would look at it.
 func echo(t testing.TB, at netip.AddrPort) {
 	t.Helper()
-	l, err := net.Listen("tcp", at.String())
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", at.String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package envoy
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ func TestDecideAsPlanned(t *testing.T) {
 				q.Headers, got.Status, status, want.By, want)
 			continue
 		}
-		if status == 200 && q.Method != "HEAD" {
+		if status == 200 && q.Method != http.MethodHead {
 			target, _ := plan.ParseTarget(q.Path)
 			uri := target.Path
 			if target.HasQuery {

@@ -33,7 +33,7 @@ func Binary(t testing.TB) string {
 	_, here, _, _ := runtime.Caller(0)
 	fetch := filepath.Join(filepath.Dir(here), "..", "..", "hack", "envoy", "fetch")
 	var stderr bytes.Buffer
-	cmd := exec.Command(fetch)
+	cmd := exec.CommandContext(t.Context(), fetch)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err == nil {
@@ -50,7 +50,7 @@ func Binary(t testing.TB) string {
 // Validate has Envoy look at a configuration, and fails the test with what it says.
 func Validate(t testing.TB, b *bootstrap.Bootstrap) {
 	t.Helper()
-	out, err := exec.Command(Binary(t), "--mode", "validate", "--log-level", "error", "-c", write(t, b)).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), Binary(t), "--mode", "validate", "--log-level", "error", "-c", write(t, b)).CombinedOutput()
 	if err != nil {
 		t.Fatalf("Envoy refuses the configuration: %v\n%s", err, out)
 	}
@@ -62,27 +62,35 @@ type Admin struct{ client *http.Client }
 // Get returns the body at a path such as /stats.
 func (a *Admin) Get(t testing.TB, path string) string {
 	t.Helper()
-	r, err := a.client.Get("http://envoy" + path)
+	_, body, err := a.get(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return body
+}
+
+func (a *Admin) get(ctx context.Context, path string) (status int, body string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://envoy"+path, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	r, err := a.client.Do(req)
+	if err != nil {
+		return 0, "", err
 	}
 	defer func() { _ = r.Body.Close() }()
 	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	return r.StatusCode, string(b), err
 }
 
 // Start runs Envoy until the test ends and returns once it serves.
 func Start(t testing.TB, b *bootstrap.Bootstrap) *Admin {
 	t.Helper()
-	dir := t.TempDir()
-	admin := filepath.Join(dir, "admin.sock")
+	admin := filepath.Join(t.TempDir(), "admin.sock")
 	b = proto.Clone(b).(*bootstrap.Bootstrap)
 	b.Admin = &bootstrap.Admin{Address: &core.Address{Address: &core.Address_Pipe{Pipe: &core.Pipe{Path: admin}}}}
 	var log bytes.Buffer
-	cmd := exec.Command(Binary(t), "-c", write(t, b), "--disable-hot-restart", "--concurrency", "1", "--log-level", "error")
+	cmd := exec.CommandContext(t.Context(), Binary(t), "-c", write(t, b), "--disable-hot-restart", "--concurrency", "1", "--log-level", "error")
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting Envoy: %v", err)
@@ -93,27 +101,23 @@ func Start(t testing.TB, b *bootstrap.Bootstrap) *Admin {
 		close(ended)
 	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-ended
+		<-ended // the test's context has ended, which kills it
 		if t.Failed() {
 			t.Logf("Envoy said:\n%s", log.String())
 		}
 	})
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+	a := &Admin{&http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", admin)
-		}}}
+		}}}}
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		select {
 		case <-ended:
 			t.Fatalf("Envoy ended:\n%s", log.String())
 		default:
 		}
-		if r, err := client.Get("http://envoy/ready"); err == nil {
-			_ = r.Body.Close()
-			if r.StatusCode == http.StatusOK {
-				return &Admin{client}
-			}
+		if status, _, err := a.get(t.Context(), "/ready"); err == nil && status == http.StatusOK {
+			return a
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("Envoy does not get ready")

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func Compile(t testing.TB, path string) (*plan.Plan, []route.Waypoint, diag.List
 		t.Fatal(err)
 	}
 	routes, found := weirroute.Lower(r.Routes)
-	diags := append(r.Diagnostics, found...)
+	diags := slices.Concat(r.Diagnostics, found)
 	if diags.HasErrors() {
 		for i := range diags {
 			t.Error(diags[i].Error())

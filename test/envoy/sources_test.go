@@ -154,7 +154,7 @@ func TestSources(t *testing.T) {
 // throughPlain sends a request as the node agent hands over plain connections: with a PROXY header, version 2.
 func throughPlain(t testing.TB, socket string, from netip.Addr, to netip.AddrPort, target, line string) int {
 	t.Helper()
-	conn, err := net.Dial("unix", socket)
+	conn, err := new(net.Dialer).DialContext(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,6 +171,7 @@ func throughPlain(t testing.TB, socket string, from netip.Addr, to netip.AddrPor
 	if err != nil {
 		return 0
 	}
+	defer func() { _ = r.Body.Close() }()
 	return r.StatusCode
 }
 

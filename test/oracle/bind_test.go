@@ -170,7 +170,7 @@ func (c *compiled) check(f flow) ([]verdict, error) {
 			var firstErr error
 			found := false
 			for i := range want {
-				err := c.compare(f, s, d, &got, &want[i])
+				err := c.compare(f, d, &got, &want[i])
 				if err == nil {
 					found, met[i] = true, true
 				} else if firstErr == nil {
@@ -191,7 +191,7 @@ func (c *compiled) check(f flow) ([]verdict, error) {
 }
 
 // compare compares one answer: verdict, the side that decided, what is asked of the connection, and each side.
-func (c *compiled) compare(f flow, src, dst plan.End, got *plan.Answer, want *verdict) error {
+func (c *compiled) compare(f flow, dst plan.End, got *plan.Answer, want *verdict) error {
 	if got.Verdict != want.verdict {
 		return fmt.Errorf("verdict: plan %s (%s), semantics %s (%s)", got.Verdict, c.tellPlan(got), want.verdict, c.tell(want.egress.enforced, want.ingress.enforced))
 	}

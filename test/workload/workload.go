@@ -61,7 +61,9 @@ func Config() inventory.Config {
 		Enrolled: []ir.Selector{{Namespaces: eq("weir.dev/mesh", "enabled")}}, LogDenied: true}
 }
 
-func eq(k string, v ...string) ir.LabelSelector { return ir.LabelSelector{{Key: k, Op: ir.In, Values: v}} }
+func eq(k string, v ...string) ir.LabelSelector {
+	return ir.LabelSelector{{Key: k, Op: ir.In, Values: v}}
+}
 
 // Policies draws n policies.
 func (g *Generator) Policies(n int) []ir.Policy {
@@ -126,7 +128,9 @@ func (g *Generator) peer(ns string) (ir.Peer, bool) {
 		return ir.Peer{Pods: &ir.Selector{Pods: ir.LabelSelector{{Key: "app", Op: ir.NotIn, Values: []string{g.app()}}, {Key: "tier", Op: ir.Exists}}}}, false
 	case x < 95:
 		a, b := byte(20+g.r.IntN(200)), byte(g.r.IntN(256))
-		block := func(c byte, bits int) netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{a, b, c, 0}), bits) }
+		block := func(c byte, bits int) netip.Prefix {
+			return netip.PrefixFrom(netip.AddrFrom4([4]byte{a, b, c, 0}), bits)
+		}
 		return ir.Peer{CIDR: &ir.CIDR{Prefix: block(0, 16), Except: []netip.Prefix{block(byte(g.r.IntN(128)), 24), block(byte(128+g.r.IntN(128)), 24)}}}, true
 	default:
 		e := [...]ir.Entity{ir.World, ir.Cluster, ir.Host, ir.KubeAPIServer}[g.r.IntN(4)]

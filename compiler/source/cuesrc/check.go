@@ -26,7 +26,7 @@ func check(k objectKey, kind string, data []byte) []schemas.Problem {
 }
 
 // problems turns what the schema says of an object into findings at its places.
-func problems(k objectKey, out *Object, ps []schemas.Problem, data []byte) diag.List {
+func problems(out *Object, ps []schemas.Problem, data []byte) diag.List {
 	var v any
 	_ = json.Unmarshal(data, &v) // it was decoded before
 	var l diag.List
@@ -36,12 +36,12 @@ func problems(k objectKey, out *Object, ps []schemas.Problem, data []byte) diag.
 		if p.Class == schemas.MissingField && meant[joinField(path, p.Field)] {
 			continue // it is there, but misspelt
 		}
-		l.Add(problem(k, out, p, path, value))
+		l.Add(problem(out, p, path, value))
 	}
 	return l
 }
 
-func problem(k objectKey, out *Object, p schemas.Problem, path string, value any) diag.Diagnostic {
+func problem(out *Object, p schemas.Problem, path string, value any) diag.Diagnostic {
 	d := diag.Diagnostic{Severity: diag.Error, Pos: out.Pos(path), Message: p.Message}
 	switch p.Class {
 	case schemas.UnknownField:

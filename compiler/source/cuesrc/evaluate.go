@@ -330,7 +330,7 @@ func (u *unit) object(k objectKey, o *object) {
 		}
 	}
 	if ps := check(k, out.Kind, data); len(ps) > 0 {
-		u.report(problems(k, &out, ps, data))
+		u.report(problems(&out, ps, data))
 		return
 	}
 	u.accept(k, out, data)

@@ -171,7 +171,7 @@ func (r *reader) content(name string) ([]byte, bool) {
 		r.unreadable(name, err)
 		return nil, false
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	switch {
 	case err != nil:

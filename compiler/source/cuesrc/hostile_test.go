@@ -26,7 +26,8 @@ func write(t testing.TB, dir, name, text string) string {
 }
 
 // exponential is CUE whose evaluation doubles with each line: disjunctions that all must be tried together.
-func exponential(lines int) string {
+func exponential() string {
+	const lines = 30
 	var b strings.Builder
 	b.WriteString("_x: {")
 	for i := range lines {
@@ -75,7 +76,7 @@ func TestHostile(t *testing.T) {
 		memory  int64
 		want    []diag.Code // any of them
 	}{
-		"exponential":   {exponential(30), 2 * time.Second, 0, []diag.Code{CodeTime}},
+		"exponential":   {exponential(), 2 * time.Second, 0, []diag.Code{CodeTime}},
 		"memory":        {growing(), time.Minute, 256 << 20, []diag.Code{CodeMemory}},
 		"deep braces":   {deep("{a: ", "}", 200_000), 30 * time.Second, 2 << 30, []diag.Code{CodeSyntax}},
 		"deep brackets": {deep("[", "]", 200_000), 30 * time.Second, 2 << 30, []diag.Code{CodeSyntax}},
@@ -123,7 +124,7 @@ func TestHostile(t *testing.T) {
 
 func TestLimitsNameTheOption(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "evil.cue", exponential(30))
+	write(t, dir, "evil.cue", exponential())
 	_, err := Load(context.Background(), Options{Paths: []string{dir}, Timeout: 1500 * time.Millisecond})
 	var limit *LimitError
 	if !errors.As(err, &limit) || !strings.Contains(err.Error(), "took more than 1.5s (limit --eval-timeout)") {
@@ -137,7 +138,7 @@ func TestLimitsNameTheOption(t *testing.T) {
 
 func TestCancel(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "evil.cue", exponential(30))
+	write(t, dir, "evil.cue", exponential())
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if _, err := Load(ctx, Options{Paths: []string{dir}}); !errors.Is(err, context.DeadlineExceeded) {
@@ -168,12 +169,12 @@ func TestChildThatFails(t *testing.T) {
 // TestChildDoesNotOutlive: the child ends with its parent, which closes its input.
 func TestChildDoesNotOutlive(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, "evil.cue", exponential(30))
+	write(t, dir, "evil.cue", exponential())
 	self, err := executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := start(Options{Paths: []string{dir}, Memory: DefaultMemory, Command: []string{self, ChildArg}})
+	c, err := start(t.Context(), Options{Paths: []string{dir}, Memory: DefaultMemory, Command: []string{self, ChildArg}})
 	if err != nil {
 		t.Fatal(err)
 	}

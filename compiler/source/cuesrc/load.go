@@ -38,7 +38,7 @@ func Load(ctx context.Context, o Options) (*Bundle, error) {
 		}
 		o.Command = []string{self, ChildArg}
 	}
-	c, err := start(o)
+	c, err := start(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("starting the evaluation of CUE: %w", err)
 	}
@@ -60,8 +60,8 @@ type answer struct {
 	err    error
 }
 
-func start(o Options) (*child, error) {
-	c := &child{cmd: exec.Command(o.Command[0], o.Command[1:]...), answer: make(chan answer, 1)} //nolint:gosec // this program, or what the caller chose
+func start(ctx context.Context, o Options) (*child, error) {
+	c := &child{cmd: exec.CommandContext(ctx, o.Command[0], o.Command[1:]...), answer: make(chan answer, 1)}
 	c.current.Store(new(string))
 	c.cmd.Stderr = &c.stderr
 	stdin, err := c.cmd.StdinPipe()
@@ -95,7 +95,7 @@ func (c *child) wait(ctx context.Context, o Options) (*Bundle, error) {
 	for {
 		select {
 		case a := <-c.answer:
-			return c.finish(a, o)
+			return c.finish(ctx, a, o)
 		case <-ctx.Done():
 			c.stop()
 			return nil, fmt.Errorf("evaluating CUE: %w", ctx.Err())
@@ -120,12 +120,14 @@ func (c *child) stop() {
 }
 
 // finish waits for a child that has answered or ended.
-func (c *child) finish(a answer, o Options) (*Bundle, error) {
+func (c *child) finish(ctx context.Context, a answer, o Options) (*Bundle, error) {
 	_ = c.stdin.Close()
 	err := c.cmd.Wait()
 	switch {
 	case a.bundle != nil:
 		return a.bundle, nil
+	case ctx.Err() != nil: // that may be what ended it
+		return nil, fmt.Errorf("evaluating CUE: %w", ctx.Err())
 	case c.cmd.ProcessState.ExitCode() == exitMemory:
 		return nil, c.memory(o)
 	case errors.Is(a.err, io.EOF) || errors.Is(a.err, io.ErrUnexpectedEOF):

@@ -77,8 +77,8 @@ func (o manifestObject) problem(v any, p schemas.Problem) diag.Diagnostic {
 	case map[string]any, []any:
 		d.Code = CodeRule
 	}
-	switch {
-	case p.Class == schemas.UnknownField:
+	switch p.Class {
+	case schemas.UnknownField:
 		name := p.Path[len(p.Path)-1]
 		d.Code, d.Pos, d.Message = CodeField, o.KeyPos(path), fmt.Sprintf("unknown field %q", name)
 		known, _ := schemas.Fields(o.Kind, p.Path[:len(p.Path)-1]...)
@@ -87,9 +87,9 @@ func (o manifestObject) problem(v any, p schemas.Problem) diag.Diagnostic {
 		} else if len(known) > 0 {
 			d.Hint = "the fields here are " + strings.Join(known, ", ")
 		}
-	case p.Class == schemas.WrongType:
+	case schemas.WrongType:
 		d.Code, d.Message = CodeType, p.Path[len(p.Path)-1]+": "+p.Message
-	case p.Class == schemas.MissingField:
+	case schemas.MissingField:
 		d.Code = CodeMissing
 	}
 	return d

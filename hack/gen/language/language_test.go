@@ -28,7 +28,7 @@ import "strings"
 }
 
 func TestRead(t *testing.T) {
-	l, err := Read(files(`
+	_, err := Read(files(`
 // X is a structure
 // of two lines.
 #X: P={
@@ -69,7 +69,8 @@ func TestRead(t *testing.T) {
 	name!: string & strings.MaxRunes(5) & =~"^[a-z]+$" | error("a name")
 }
 `)
-	if l, err = Read(fsys, "v1"); err != nil {
+	l, err := Read(fsys, "v1")
+	if err != nil {
 		t.Fatal(err)
 	}
 	if l.Group != "example.org" || l.Version != "v1" || l.ImportPath != "weir.dev/schemas/v1" {

@@ -51,7 +51,7 @@ func (l *Language) api(fsys fs.FS, dir string) error {
 	if err != nil {
 		return fmt.Errorf("parsing the CUE module: %w", err)
 	}
-	l.ImportPath = path.Join(mod.ModulePath(), dir)
+	l.ImportPath = path.Join(mod.ModuleRootPath(), dir)
 	for _, d := range l.Kinds() {
 		for _, f := range d.Struct.Fields {
 			if f.Name == "apiVersion" {
