@@ -82,11 +82,11 @@ func (r *reader) object(o *manifest.Object) {
 	}
 }
 
-// decode reports whether the object could be read.
+// decode reports whether the object could be read, and has a name.
 func decode(r *reader, o *manifest.Object, into any) bool {
 	ds := o.DecodeKnown(into)
 	r.diags = append(r.diags, ds...)
-	return !ds.HasErrors()
+	return !ds.HasErrors() && r.named(o)
 }
 
 // namespaceOf returns the namespace of an object, and notes that it exists.

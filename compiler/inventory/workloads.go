@@ -31,7 +31,7 @@ type podObject struct {
 func (r *reader) workload(o *manifest.Object) {
 	ns := r.namespaceOf(o)
 	w := workloadObject{path: "spec.template"}
-	if !w.read(r, o) {
+	if !w.read(r, o) || !r.namedIn(o, w.path+".spec", &w.template.Spec) {
 		return
 	}
 	t := template{workload: Workload{Kind: o.Kind, Namespace: ns, Name: o.Name}, finished: w.finished}
@@ -178,6 +178,9 @@ func (r *reader) pod(o *manifest.Object) {
 	p := &corev1.Pod{}
 	if !decode(r, o, p) || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 		return // a finished pod does not exist (S1)
+	}
+	if !r.namedIn(o, "spec", &p.Spec) {
+		return
 	}
 	po := podObject{Pod: p, object: o, owner: Workload{Kind: "Pod", Namespace: ns, Name: o.Name}}
 	if c := controller(p.OwnerReferences); c != nil {
