@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 
@@ -34,7 +35,12 @@ func (a *app) reach(ctx context.Context, args []string) error {
 		_, err := io.WriteString(a.out, joinLines(analyze.Lines(r.Plan)))
 		return err
 	}
-	rows := n.Reach()
+	done := a.progress("looking at every pair")
+	rows, err := n.Reach(ctx)
+	done()
+	if err != nil {
+		return exit(statusUnknown, errors.New("interrupted"))
+	}
 	switch a.flags.output {
 	case "json":
 		return analyze.ReachJSON(a.out, rows)

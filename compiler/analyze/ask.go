@@ -298,15 +298,28 @@ func (n *Names) authentication(q Question, r *Reply) string {
 	case r.Answer.Verdict == plan.Redirect:
 		return "mTLS" // with the waypoint, wherever it runs
 	}
-	together, apart := false, false
-	from, to := n.nodes(q.From.Endpoints), n.nodes(n.behind(q.To, r))
-	for _, a := range from {
-		for _, b := range to {
-			together = together || a == b || a == ""
-			apart = apart || a != b || a == "" || b == ""
+	return attested(meet(n.nodes(q.From.Endpoints), n.nodes(n.behind(q.To, r))))
+}
+
+// meet reports whether pods on two sets of nodes, sorted and without doubles, may be on one node, and whether they may
+// be on two; "" is a node that is not known yet.
+func meet(from, to []string) (together, apart bool) {
+	if len(from) == 0 || len(to) == 0 {
+		return false, false
+	}
+	unknown := from[0] == "" || to[0] == ""
+	together = from[0] == ""
+	for i, j := 0, 0; i < len(from) && j < len(to) && !together; {
+		switch c := strings.Compare(from[i], to[j]); {
+		case c < 0:
+			i++
+		case c > 0:
+			j++
+		default:
+			together = true
 		}
 	}
-	return attested(together, apart)
+	return together, unknown || len(from) > 1 || len(to) > 1 || from[0] != to[0]
 }
 
 // attested words an authenticated connection: kernel-attested on one node, mTLS between nodes (S20), and either where
@@ -335,13 +348,12 @@ func (n *Names) behind(t *Target, r *Reply) []int32 {
 	return out
 }
 
-// nodes are the nodes of pods; "" is a pod that has none yet.
+// nodes are the nodes of pods, sorted; "" is a pod that has none yet.
 func (n *Names) nodes(endpoints []int32) []string {
-	var out []string
-	for _, i := range endpoints {
-		if node := n.plan.Endpoints[i].Node; !slices.Contains(out, node) {
-			out = append(out, node)
-		}
+	out := make([]string, len(endpoints))
+	for i, e := range endpoints {
+		out[i] = n.plan.Endpoints[e].Node
 	}
-	return out
+	slices.Sort(out)
+	return slices.Compact(out)
 }

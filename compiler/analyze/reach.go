@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"cmp"
+	"context"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,10 +27,11 @@ type Row struct {
 
 // reachEnd is one line's end: a workload, or something that is no pod.
 type reachEnd struct {
-	name      string
-	peers     []plan.PeerIndex
-	endpoints []int32
-	pod       bool
+	name  string
+	peers []plan.PeerIndex
+	// nodes are those of its pods, sorted.
+	nodes []string
+	pod   bool
 	// pods is how many pods the end is: one talks to itself anyway (S6).
 	pods int
 }
@@ -50,21 +52,28 @@ type way struct {
 	exceptE, exceptI plan.RuleIndex
 }
 
-// Reach lists what may talk to what: every ordered pair of workloads, of world and nodes with workloads.
-func (n *Names) Reach() []Row {
+// Reach lists what may talk to what: every ordered pair of workloads, of world and nodes with workloads. It ends with
+// the context's error when the context does: many workloads make many pairs.
+func (n *Names) Reach(ctx context.Context) ([]Row, error) {
 	r := &reacher{names: n, plan: n.plan, cache: map[[2]plan.PeerIndex][]span{}}
 	ends := r.ends()
 	var rows []Row
 	for i := range ends {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		for j := range ends {
 			if a, b := &ends[i], &ends[j]; (a.pod || b.pod) && (i != j || a.pods > 1) {
 				rows = append(rows, r.pair(a, b)...)
 			}
 		}
 	}
-	rows = fold(rows, ends)
+	rows, err := fold(ctx, rows, ends)
+	if err != nil {
+		return nil, err
+	}
 	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
-	return rows
+	return rows, ctx.Err()
 }
 
 type reacher struct {
@@ -98,7 +107,7 @@ func (r *reacher) ends() []reachEnd {
 		for j, p := range ep.Peers {
 			e := add(r.names.Label(int32(i)), p, true)
 			if j == 0 {
-				e.endpoints = append(e.endpoints, int32(i))
+				e.nodes = append(e.nodes, ep.Node)
 				e.pods += max(1, int(ep.Replicas))
 			}
 		}
@@ -117,6 +126,10 @@ func (r *reacher) ends() []reachEnd {
 		case p.Kind == plan.WorldPeer:
 			add(p.Prefix.String(), plan.PeerIndex(i), false)
 		}
+	}
+	for i := range out {
+		slices.Sort(out[i].nodes)
+		out[i].nodes = slices.Compact(out[i].nodes)
 	}
 	return out
 }
@@ -150,48 +163,65 @@ func (r *reacher) pair(a, b *reachEnd) []Row {
 	return joinRows(rows)
 }
 
+// foldEvery is how many rows fold looks at between two looks at the context.
+const foldEvery = 1 << 12
+
+// rowEnds are the names at the ends of a row.
+type rowEnds struct{ from, to string }
+
 // fold leaves out what a wider row says already: blocks of the world beside world, the API server beside the nodes.
 // Where a block is not let through like the rest of the world, the world's row says so.
-func fold(rows []Row, ends []reachEnd) []Row {
-	type key struct{ from, to string }
-	by := map[key][]Row{}
-	for _, r := range rows {
-		by[key{r.From, r.To}] = append(by[key{r.From, r.To}], r)
+func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
+	var blocks []string
+	widerOf := map[string]string{}
+	for i := range ends {
+		name := ends[i].name
+		widerOf[name] = wider(name)
+		if widerOf[name] == "world" && name != "world" {
+			blocks = append(blocks, name)
+		}
 	}
-	wider := func(name string) string {
-		if _, err := netip.ParsePrefix(name); err == nil {
-			return "world"
-		}
-		if name == "kube-apiserver" {
-			return "host"
-		}
-		return name
+	by := map[rowEnds][]Row{}
+	for _, r := range rows {
+		by[rowEnds{r.From, r.To}] = append(by[rowEnds{r.From, r.To}], r)
 	}
 	var out []Row
-	for _, r := range rows {
-		wide := key{wider(r.From), wider(r.To)}
-		if wide != (key{r.From, r.To}) && slices.EqualFunc(by[key{r.From, r.To}], by[wide], sameRow) {
+	for i, r := range rows {
+		if i%foldEvery == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		wide := rowEnds{widerOf[r.From], widerOf[r.To]}
+		if wide != (rowEnds{r.From, r.To}) && slices.EqualFunc(by[rowEnds{r.From, r.To}], by[wide], sameRow) {
 			continue
 		}
-		for _, e := range ends {
-			narrow := key{r.From, r.To}
+		for _, block := range blocks {
+			narrow := rowEnds{r.From, r.To}
 			switch {
-			case wider(e.name) != "world" || e.name == "world":
-				continue
 			case r.From == "world":
-				narrow.from = e.name
+				narrow.from = block
 			case r.To == "world":
-				narrow.to = e.name
+				narrow.to = block
 			default:
 				continue
 			}
 			if !slices.ContainsFunc(by[narrow], func(n Row) bool { return sameRow(n, r) }) {
-				r.Except = append(r.Except, e.name)
+				r.Except = append(r.Except, block)
 			}
 		}
 		out = append(out, r)
 	}
-	return out
+	return out, nil
+}
+
+// wider is the end that holds another: world holds its blocks, the nodes the API server.
+func wider(name string) string {
+	if _, err := netip.ParsePrefix(name); err == nil {
+		return "world"
+	}
+	if name == "kube-apiserver" {
+		return "host"
+	}
+	return name
 }
 
 func sameRow(a, b Row) bool {
@@ -320,12 +350,11 @@ func (r *reacher) via(w way, a, b *reachEnd) string {
 	var parts []string
 	switch w.auth {
 	case plan.AuthRequired:
-		q := Question{From: &Target{Endpoints: a.endpoints}, To: &Target{Endpoints: b.endpoints}}
-		reply := Reply{Verdict: plan.Allow, Auth: w.auth, Flow: plan.Flow{Dst: plan.End{Frontend: plan.None}}}
 		if w.egress != plan.None || w.ingress != plan.None {
-			reply.Answer.Verdict = plan.Redirect
+			parts = append(parts, "mTLS") // with the waypoint, wherever it runs
+		} else {
+			parts = append(parts, attested(meet(a.nodes, b.nodes)))
 		}
-		parts = append(parts, r.names.authentication(q, &reply))
 	case plan.AuthPlaintext:
 		for _, i := range []plan.RuleIndex{w.exceptE, w.exceptI} {
 			if i == plan.None {
