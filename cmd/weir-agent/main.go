@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -52,14 +53,19 @@ func command(out, errOut io.Writer) *cobra.Command {
 			if o.Plan == "" {
 				return errors.New("--plan FILE is missing: it is a node's file of weir compile, nodes/NAME.json")
 			}
-			if err := ready(); err != nil {
-				return err
+			if o.Poll <= 0 {
+				return fmt.Errorf("--poll %s: it must be more than 0", o.Poll)
 			}
 			var err error
+			if o.Datapath.Attach, err = attachMode(attach); err != nil {
+				return err
+			}
 			if o.Log, err = logger(errOut, format); err != nil {
 				return err
 			}
-			o.Datapath.Attach = datapath.AttachMode(attach)
+			if err := ready(); err != nil {
+				return err
+			}
 			return agent.Run(cmd.Context(), o)
 		},
 	}
@@ -67,8 +73,8 @@ func command(out, errOut io.Writer) *cobra.Command {
 	f.StringVar(&o.Plan, "plan", "", "file that holds the node's projection; it is followed")
 	f.StringVar(&o.Node, "node", "", "refuse a projection of another node than this")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:9964", "address of /metrics and /healthz; empty for none")
-	f.DurationVar(&o.Poll, "poll", 0, "how often the file is looked at (default 1s)")
-	f.StringVar(&attach, "attach", "", "how to attach: tcx or clsact (default what the kernel has)")
+	f.DurationVar(&o.Poll, "poll", time.Second, "how often the file is looked at")
+	f.StringVar(&attach, "attach", "auto", "how to attach: tcx, clsact or auto, what the kernel has")
 	f.StringVar(&format, "log-format", "text", "log format: text or json")
 	f.Uint32Var(&o.Datapath.EventRate, "event-rate", 1000, "flows logged in a second and CPU, at most")
 	p := cmd.PersistentFlags()
@@ -80,6 +86,17 @@ func command(out, errOut io.Writer) *cobra.Command {
 
 // ready says in one sentence what this machine or user lacks.
 func ready() error { return datapath.Probe() }
+
+// attachMode refuses what it does not know: the datapath would take it for TCX, which not every kernel has.
+func attachMode(s string) (datapath.AttachMode, error) {
+	switch m := datapath.AttachMode(s); m {
+	case datapath.TCX, datapath.Clsact, datapath.Auto:
+		return m, nil
+	case "auto":
+		return datapath.Auto, nil
+	}
+	return "", fmt.Errorf("--attach %s: tcx, clsact or auto", s)
+}
 
 func logger(w io.Writer, format string) (*slog.Logger, error) {
 	switch format {
