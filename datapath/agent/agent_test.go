@@ -399,6 +399,9 @@ func TestEnd(t *testing.T) {
 	a.await(`"applied a plan" generation=1`)
 	a.end(syscall.SIGTERM)
 	a.await(`the kernel goes on enforcing`)
+	if log := a.log.String(); strings.Contains(log, "level=WARN") || strings.Contains(log, "level=ERROR") {
+		t.Errorf("a normal end warns:\n%s", log)
+	}
 	n.want("after SIGTERM", true, false)
 
 	out, err := exec.CommandContext(t.Context(), binary(t), "uninstall", "--root", n.root, "--netns", n.lab.Node()).CombinedOutput()

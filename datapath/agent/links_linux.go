@@ -17,7 +17,11 @@ const calm = 100 * time.Millisecond
 func (a *agent) watchLinks(ctx context.Context) <-chan struct{} {
 	out := make(chan struct{}, 1)
 	updates, done := make(chan netlink.LinkUpdate, 64), make(chan struct{})
-	o := netlink.LinkSubscribeOptions{ErrorCallback: func(err error) { a.o.Log.Warn("interfaces are no longer watched", "reason", err) }}
+	o := netlink.LinkSubscribeOptions{ErrorCallback: func(err error) {
+		if ctx.Err() == nil { // else it is the end: the socket was closed under its reader
+			a.o.Log.Warn("interfaces are no longer watched", "reason", err)
+		}
+	}}
 	if path := a.o.Datapath.NetNS; path != "" {
 		h, err := netns.GetFromPath(path)
 		if err != nil {
