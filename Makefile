@@ -49,7 +49,7 @@ generate: deps ## write generated files again: Go types, CRDs, reference, BPF ob
 	$(GO) generate ./...
 
 generate-check: generate ## fail when a generated file is not fresh
-	@git diff --exit-code --stat -- schemas docs/reference datapath || { echo "generated files are stale: commit what 'make generate' wrote" >&2; exit 1; }
+	@git diff --exit-code --stat -- schemas docs/reference datapath test/bench || { echo "generated files are stale: commit what 'make generate' wrote" >&2; exit 1; }
 
 unit: ## every test, without the race detector
 	$(GO) test -timeout 40m ./...
