@@ -76,7 +76,7 @@ func (a *app) writeFindings(r *compile.Result, list diag.List) error {
 	case "json":
 		return diag.JSON(a.out, list)
 	case "sarif":
-		return diag.SARIF(a.out, list, version(), r.Sources)
+		return diag.SARIF(a.out, list, buildVersion(), r.Sources)
 	case "github":
 		return diag.GitHub(a.out, list, r.Sources)
 	}

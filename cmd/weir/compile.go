@@ -77,7 +77,7 @@ func (a *app) compileTo(ctx context.Context, args []string, out string, generati
 		return notWritten(err)
 	}
 	p := r.Plan
-	rec := planRecord{Compiler: version(), Now: p.Now, Generation: generation, Policy: p.PolicyDigest, Decision: p.DecisionDigest, Nodes: p.NodeDigest}
+	rec := planRecord{Compiler: buildVersion(), Now: p.Now, Generation: generation, Policy: p.PolicyDigest, Decision: p.DecisionDigest, Nodes: p.NodeDigest}
 	if rec.Generation == 0 {
 		if rec.Generation, err = nextGeneration(out, &rec); err != nil {
 			return notWritten(err)

@@ -12,12 +12,15 @@ import (
 
 func main() { os.Exit(run()) }
 
+// endSignals end a verb, which then takes away what it built. SIGHUP is the terminal being closed.
+var endSignals = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+
 // run is the program; it returns the exit status.
 func run() int {
 	if len(os.Args) == 2 && os.Args[1] == cuesrc.ChildArg {
 		return cuesrc.ChildMain(os.Stdin, os.Stdout)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals...)
 	defer stop()
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
 	return a.main(ctx, os.Args)
