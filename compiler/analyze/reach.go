@@ -3,6 +3,7 @@ package analyze
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -29,6 +30,8 @@ type Row struct {
 type reachEnd struct {
 	name  string
 	peers []plan.PeerIndex
+	// class is one number for all ends with the same identities.
+	class int
 	// nodes are those of its pods, sorted.
 	nodes []string
 	pod   bool
@@ -55,7 +58,7 @@ type way struct {
 // Reach lists what may talk to what: every ordered pair of workloads, of world and nodes with workloads. It ends with
 // the context's error when the context does: many workloads make many pairs.
 func (n *Names) Reach(ctx context.Context) ([]Row, error) {
-	r := &reacher{names: n, plan: n.plan, cache: map[[2]plan.PeerIndex][]span{}}
+	r := &reacher{names: n, plan: n.plan, cache: map[[2]plan.PeerIndex][]span{}, pairs: map[pairKey][]Row{}}
 	ends := r.ends()
 	var rows []Row
 	for i := range ends {
@@ -80,6 +83,15 @@ type reacher struct {
 	names *Names
 	plan  *plan.Plan
 	cache map[[2]plan.PeerIndex][]span
+	// pairs holds the lines of pairs that were looked at, without their names.
+	pairs map[pairKey][]Row
+}
+
+// pairKey is all that the lines of a pair hang on, but for the names.
+type pairKey struct {
+	from, to int
+	// together and apart are what meet says.
+	together, apart bool
 }
 
 // ends lists workloads, then the rest: nodes, the API server, and each block of the world that some rule tells apart.
@@ -127,9 +139,16 @@ func (r *reacher) ends() []reachEnd {
 			add(p.Prefix.String(), plan.PeerIndex(i), false)
 		}
 	}
+	classes := map[string]int{}
 	for i := range out {
-		slices.Sort(out[i].nodes)
-		out[i].nodes = slices.Compact(out[i].nodes)
+		e := &out[i]
+		slices.Sort(e.nodes)
+		e.nodes = slices.Compact(e.nodes)
+		key := fmt.Sprint(e.peers)
+		if _, ok := classes[key]; !ok {
+			classes[key] = len(classes)
+		}
+		e.class = classes[key]
 	}
 	return out
 }
@@ -139,6 +158,22 @@ func (r *reacher) pair(a, b *reachEnd) []Row {
 	if b.name == "own-node" {
 		return nil // seen from the pod only as a source (S5)
 	}
+	key := pairKey{from: a.class, to: b.class}
+	key.together, key.apart = meet(a.nodes, b.nodes)
+	rows, ok := r.pairs[key]
+	if !ok {
+		rows = r.lines(a, b, attested(key.together, key.apart))
+		r.pairs[key] = rows
+	}
+	rows = slices.Clone(rows)
+	for i := range rows {
+		rows[i].From, rows[i].To = a.name, b.name
+	}
+	return rows
+}
+
+// lines makes the lines of a pair, without names; how is how its kernels authenticate.
+func (r *reacher) lines(a, b *reachEnd, how string) []Row {
 	byWay := map[way][]keyRange{}
 	var order []way
 	for _, s := range a.peers {
@@ -156,9 +191,7 @@ func (r *reacher) pair(a, b *reachEnd) []Row {
 	}
 	var rows []Row
 	for _, w := range order {
-		row := Row{From: a.name, To: b.name, Ports: rangesText(mergeRanges(byWay[w])), Via: r.via(w, a, b)}
-		row.Requests = r.requests(w)
-		rows = append(rows, row)
+		rows = append(rows, Row{Ports: rangesText(mergeRanges(byWay[w])), Requests: r.requests(w), Via: r.via(w, b, how)})
 	}
 	return joinRows(rows)
 }
@@ -173,16 +206,19 @@ type rowEnds struct{ from, to string }
 // Where a block is not let through like the rest of the world, the world's row says so.
 func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
 	var blocks []string
-	widerOf := map[string]string{}
+	widerOf, pods := map[string]string{}, map[string]bool{}
 	for i := range ends {
 		name := ends[i].name
-		widerOf[name] = wider(name)
+		widerOf[name], pods[name] = wider(name), ends[i].pod
 		if widerOf[name] == "world" && name != "world" {
 			blocks = append(blocks, name)
 		}
 	}
 	by := map[rowEnds][]Row{}
 	for _, r := range rows {
+		if pods[r.From] && pods[r.To] {
+			continue // most rows, and nothing wider or narrower is among them
+		}
 		by[rowEnds{r.From, r.To}] = append(by[rowEnds{r.From, r.To}], r)
 	}
 	var out []Row
@@ -346,14 +382,14 @@ func conditionsText(conds [][]ir.HTTPMatch) string {
 }
 
 // via says how a connection is authenticated (S18 to S20), and who decides its requests.
-func (r *reacher) via(w way, a, b *reachEnd) string {
+func (r *reacher) via(w way, b *reachEnd, how string) string {
 	var parts []string
 	switch w.auth {
 	case plan.AuthRequired:
 		if w.egress != plan.None || w.ingress != plan.None {
 			parts = append(parts, "mTLS") // with the waypoint, wherever it runs
 		} else {
-			parts = append(parts, attested(meet(a.nodes, b.nodes)))
+			parts = append(parts, how)
 		}
 	case plan.AuthPlaintext:
 		for _, i := range []plan.RuleIndex{w.exceptE, w.exceptI} {
