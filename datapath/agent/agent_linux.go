@@ -26,7 +26,7 @@ type Options struct {
 	Listen string
 	// Datapath says where and how the kernel's part lives.
 	Datapath datapath.Options
-	// Poll is how often the file is looked at; 0 is a second.
+	// Poll is how often the file is looked at, not negative; 0 is a second.
 	Poll time.Duration
 	Log  *slog.Logger
 	// Listening, when not nil, is called with the address that is served.
@@ -46,6 +46,8 @@ type agent struct {
 
 // status is what the agent knows about itself.
 type status struct {
+	// held says that the kernel holds a generation; before the first there is nothing that it could go on enforcing.
+	held       bool
 	generation uint64
 	missing    []string
 	// failure is why the file's present content is not enforced; empty when it is.
@@ -55,35 +57,51 @@ type status struct {
 }
 
 // Run takes over the kernel's datapath and follows the file until the context ends. It then lets go and leaves the kernel
-// enforcing. It returns an error when it cannot begin.
-func Run(ctx context.Context, o Options) error {
+// enforcing. It returns an error when it cannot begin. The address to listen on is the first thing it takes: an agent that
+// cannot have it, because another runs, leaves that one's programs alone.
+func Run(ctx context.Context, o Options) (err error) {
 	if o.Poll == 0 {
 		o.Poll = time.Second
 	}
+	var l net.Listener
+	if o.Listen != "" {
+		if l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen); err != nil {
+			return fmt.Errorf("serving metrics and health: %w", err)
+		}
+	}
 	d, err := datapath.Open(o.Datapath)
 	if err != nil {
-		return err
+		return errors.Join(err, closeListener(l))
 	}
 	a := &agent{o: o, d: d, f: planFile{path: o.Plan, node: o.Node}, status: status{failures: map[string]uint64{}}}
 	st, err := d.State()
 	if err != nil {
-		return errors.Join(err, d.Close())
+		return errors.Join(err, d.Close(), closeListener(l))
 	}
 	a.takenOver(st)
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	if o.Listen != "" {
-		if err := a.serve(ctx, &wg); err != nil {
-			cancel()
-			return errors.Join(err, d.Close())
-		}
+	if l != nil {
+		a.serve(ctx, &wg, l)
 	}
 	wg.Go(func() { a.logFlows(ctx) })
 	a.follow(ctx)
 	cancel()
 	wg.Wait()
-	a.o.Log.Info("letting go; the kernel goes on enforcing", "generation", a.read().generation)
+	if s := a.read(); s.held {
+		a.o.Log.Info("letting go; the kernel goes on enforcing", "generation", s.generation)
+	} else {
+		a.o.Log.Info("letting go; nothing is enforced")
+	}
 	return d.Close()
+}
+
+// closeListener closes a listener that nobody serves, if there is one.
+func closeListener(l net.Listener) error {
+	if l == nil {
+		return nil
+	}
+	return l.Close()
 }
 
 func (a *agent) takenOver(st *datapath.State) {
@@ -91,7 +109,7 @@ func (a *agent) takenOver(st *datapath.State) {
 	defer a.mu.Unlock()
 	a.status.failure = "no plan was read yet"
 	if st.Loaded {
-		a.status.generation = st.Generation
+		a.status.held, a.status.generation = true, st.Generation
 		a.o.Log.Info("took over", "generation", st.Generation, "endpoints", len(st.Endpoints), "mode", st.Mode)
 		return
 	}
@@ -181,12 +199,16 @@ func (a *agent) fail(reason string, err error) {
 	}
 	a.status.failure = err.Error()
 	a.status.failures[reason]++
+	if !a.status.held {
+		a.o.Log.Error("the plan is not enforced; nothing is enforced yet", "reason", err)
+		return
+	}
 	a.o.Log.Error("the plan is not enforced; the kernel keeps what it holds", "reason", err, "generation", a.status.generation)
 }
 
 func (a *agent) done(what string, x *datapath.Applied) {
 	a.mu.Lock()
-	a.status.generation, a.status.missing, a.status.failure = x.Generation, x.Missing, ""
+	a.status.held, a.status.generation, a.status.missing, a.status.failure = true, x.Generation, x.Missing, ""
 	a.status.applied++
 	a.mu.Unlock()
 	a.o.Log.Info(what, "generation", x.Generation, "epoch", x.Epoch, "bytes", x.Bytes, "attached", x.Attached, "detached", x.Detached, "missing", x.Missing)

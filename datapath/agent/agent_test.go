@@ -198,6 +198,19 @@ func (a *agent) get(path string) (int, string) {
 	return r.StatusCode, string(b)
 }
 
+// awaitHealth waits until health says something.
+func (a *agent) awaitHealth(text string) (status int, body string) {
+	a.t.Helper()
+	for range 500 {
+		if status, body = a.get("/healthz"); strings.Contains(body, text) {
+			return status, body
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	a.t.Fatalf("health never said %s: %d %s", text, status, body)
+	return 0, ""
+}
+
 // passes says whether a can open a connection to b.
 func (n *node) passes(port uint16) bool {
 	c, err := netlab.Dial(n.t.Context(), n.a.NS(), fmt.Sprintf("10.1.0.2:%d", port), 300*time.Millisecond)
@@ -239,6 +252,7 @@ func TestFollowsTheFile(t *testing.T) {
 		{string(whole) + "{}", "something follows"},
 		{strings.Replace(string(whole), `"version":1`, `"version":99`, 1), "version 99"},
 		{strings.Replace(string(whole), `"version":1`, `"version":1,"novelty":true`, 1), "novelty"},
+		{"version: 1", "invalid character"},
 	} {
 		n.writeBytes([]byte(c.bytes))
 		a.await(regexp.QuoteMeta(c.reason))
@@ -257,6 +271,34 @@ func TestFollowsTheFile(t *testing.T) {
 	n.want("generation 7", true, false)
 	if status, body := a.get("/healthz"); status != http.StatusOK || body != "generation 7\n" {
 		t.Errorf("health %d %q", status, body)
+	}
+}
+
+// TestNothingEnforcedYet starts with files that cannot be used on a kernel that holds nothing: it says so, and does not
+// speak of what the kernel keeps.
+func TestNothingEnforcedYet(t *testing.T) {
+	n := newNode(t)
+	a := n.start()
+	a.await(`the plan is not enforced; nothing is enforced yet.*no such file`)
+	const notPart = `is not a node's part of a plan (nodes/NAME.json of weir compile --out)`
+	for _, c := range []struct{ bytes, reason string }{
+		{"", "cut short"},
+		{`{"version":1,"policies":[{"object":"MeshPolicy shop/b"}],"peers":7}`, notPart},
+		{`[]`, notPart},
+		{`{"version":1}`, notPart},
+	} {
+		n.writeBytes([]byte(c.bytes))
+		if status, body := a.awaitHealth(c.reason); status != http.StatusServiceUnavailable || !strings.HasSuffix(body, "\nnothing is enforced yet\n") {
+			t.Errorf("%q: health %d %s", c.bytes, status, body)
+		}
+		n.writeBytes([]byte("no JSON")) // so that the next reason is a new one
+		a.awaitHealth("invalid character")
+	}
+	n.want("before any plan", true, true)
+	a.end(syscall.SIGTERM)
+	a.await(`letting go; nothing is enforced`)
+	if log := a.log.String(); strings.Contains(log, "keeps what it holds") || strings.Contains(log, "goes on enforcing") {
+		t.Errorf("the kernel holds nothing, and the log says\n%s", log)
 	}
 }
 
@@ -412,6 +454,24 @@ func TestEnd(t *testing.T) {
 	out, err = exec.CommandContext(t.Context(), binary(t), "uninstall", "--root", n.root, "--netns", n.lab.Node()).CombinedOutput()
 	if err != nil || string(out) != "nothing was installed\n" {
 		t.Errorf("uninstall again: %v %s", err, out)
+	}
+}
+
+// TestAddressTaken refuses to begin beside what listens at its address, before it has made or taken over anything.
+func TestAddressTaken(t *testing.T) {
+	n := newNode(t)
+	n.write(n.projection(1, 0, open))
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	out, err := exec.CommandContext(t.Context(), binary(t), "--plan", n.file, "--root", n.root, "--netns", n.lab.Node(), "--listen", l.Addr().String()).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "address already in use") {
+		t.Errorf("the address is taken: %v %s", err, out)
+	}
+	if _, err := os.Stat(n.root); !os.IsNotExist(err) {
+		t.Errorf("it pinned maps before it looked: %v", err)
 	}
 }
 

@@ -104,12 +104,8 @@ func (a *agent) collectRules(c *datapath.Counters, counter func(*prometheus.Desc
 	}
 }
 
-// serve starts the server of metrics and health.
-func (a *agent) serve(ctx context.Context, wg *sync.WaitGroup) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.o.Listen)
-	if err != nil {
-		return fmt.Errorf("serving metrics and health: %w", err)
-	}
+// serve starts the server of metrics and health; it closes the listener when the context ends.
+func (a *agent) serve(ctx context.Context, wg *sync.WaitGroup, l net.Listener) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(a)
 	mux := http.NewServeMux()
@@ -127,7 +123,6 @@ func (a *agent) serve(ctx context.Context, wg *sync.WaitGroup) error {
 		a.o.Listening(l.Addr())
 	}
 	a.o.Log.Info("serving metrics and health", "address", l.Addr().String())
-	return nil
 }
 
 // health is 200 while the kernel enforces what the file holds, else 503 and the reason; what the kernel then still
@@ -136,7 +131,12 @@ func (a *agent) health(w http.ResponseWriter, _ *http.Request) {
 	s := a.read()
 	if s.failure != "" {
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = fmt.Fprintf(w, "the plan is not enforced: %s\nthe kernel enforces generation %d\n", s.failure, s.generation)
+		_, _ = fmt.Fprintf(w, "the plan is not enforced: %s\n", s.failure)
+		if s.held {
+			_, _ = fmt.Fprintf(w, "the kernel enforces generation %d\n", s.generation)
+		} else {
+			_, _ = fmt.Fprintln(w, "nothing is enforced yet")
+		}
 		return
 	}
 	_, _ = fmt.Fprintf(w, "generation %d\n", s.generation)

@@ -79,6 +79,9 @@ func (f *planFile) read() (*plan.Projection, error) {
 	return p, nil
 }
 
+// errNotPart says that a file is JSON and something else than a projection, such as the whole plan.
+var errNotPart = errors.New("it is not a node's part of a plan (nodes/NAME.json of weir compile --out)")
+
 // decode reads one projection and nothing after it. A field that this agent does not know could be one that closes
 // something, so it is an error.
 func decode(r io.Reader) (*plan.Projection, error) {
@@ -89,7 +92,15 @@ func decode(r io.Reader) (*plan.Projection, error) {
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 			return nil, errors.New("it is cut short")
 		}
+		// Of JSON that does not fit, the decoder fills in what does: without a node it is nobody's part.
+		var syntax *json.SyntaxError
+		if p.Node == "" && !errors.As(err, &syntax) {
+			return nil, errNotPart
+		}
 		return nil, err
+	}
+	if p.Node == "" {
+		return nil, errNotPart
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("something follows the plan")
