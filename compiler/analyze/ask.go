@@ -56,6 +56,9 @@ func (e *DifferError) Error() string { return e.Text }
 
 // Ask answers a question. Where the ends behind the names get different answers, it fails with a DifferError.
 func (n *Names) Ask(q Question) (Reply, error) {
+	if q.Request != nil && q.Port.Space != ir.TCP {
+		return Reply{}, fmt.Errorf("a request needs TCP: %s carries no HTTP", q.Port.Space)
+	}
 	q = q.withHost()
 	flows, err := n.pairs(q)
 	if err != nil {

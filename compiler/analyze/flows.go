@@ -16,8 +16,8 @@ import (
 	"github.com/weir-mesh/weir/compiler/plan"
 )
 
-// chunkLines is how many lines a worker takes at a time; maxLine bounds one line; answerSize is what an answer usually
-// adds.
+// chunkLines is how many lines a worker takes at a time; maxLine bounds one line, in bytes; answerSize is what an
+// answer usually adds.
 const (
 	chunkLines = 1024
 	maxLine    = 1 << 20
@@ -64,9 +64,17 @@ func (r *RequestJSON) Request() *plan.Request {
 	return q
 }
 
+// inputLine is a line, without the spaces around it, and its number in the input, from 1. A line that is too long has
+// no text.
+type inputLine struct {
+	number int
+	text   []byte
+	long   bool
+}
+
 // chunk is a run of lines on its way from the reader to the writer.
 type chunk struct {
-	lines [][]byte
+	lines []inputLine
 	out   []byte
 	bad   int
 	done  chan struct{}
@@ -111,8 +119,7 @@ func (n *Names) Flows(ctx context.Context, w io.Writer, r io.Reader, workers int
 }
 
 func readChunks(ctx context.Context, r io.Reader, work, order chan<- *chunk) error {
-	s := bufio.NewScanner(r)
-	s.Buffer(make([]byte, 1<<16), maxLine)
+	in := bufio.NewReaderSize(r, 1<<16)
 	c := &chunk{done: make(chan struct{})}
 	send := func() bool {
 		select {
@@ -124,12 +131,13 @@ func readChunks(ctx context.Context, r io.Reader, work, order chan<- *chunk) err
 		c = &chunk{done: make(chan struct{})}
 		return true
 	}
-	for s.Scan() {
-		line := bytes.TrimSpace(s.Bytes())
-		if len(line) == 0 {
+	var readErr error
+	for number := 1; readErr == nil; number++ {
+		var line inputLine
+		if line, readErr = readLine(in, number); !line.long && len(line.text) == 0 {
 			continue
 		}
-		c.lines = append(c.lines, bytes.Clone(line))
+		c.lines = append(c.lines, line)
 		if len(c.lines) == chunkLines && !send() {
 			return ctx.Err()
 		}
@@ -137,16 +145,33 @@ func readChunks(ctx context.Context, r io.Reader, work, order chan<- *chunk) err
 	if len(c.lines) > 0 && !send() {
 		return ctx.Err()
 	}
-	if err := s.Err(); err != nil {
-		return fmt.Errorf("reading flows: %w", err)
+	if !errors.Is(readErr, io.EOF) {
+		return fmt.Errorf("reading flows: %w", readErr)
 	}
 	return ctx.Err()
+}
+
+// readLine reads the next line; what is over maxLine is read and dropped, so that the next line can be.
+func readLine(in *bufio.Reader, number int) (inputLine, error) {
+	line := inputLine{number: number}
+	for {
+		part, err := in.ReadSlice('\n')
+		if line.long = line.long || len(line.text)+len(part) > maxLine; line.long {
+			line.text = nil
+		} else {
+			line.text = append(line.text, part...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			line.text = bytes.TrimSpace(line.text)
+			return line, err
+		}
+	}
 }
 
 func (c *chunk) answer(a *flowAnswerer) {
 	size := 0
 	for _, line := range c.lines {
-		size += len(line) + answerSize
+		size += len(line.text) + answerSize
 	}
 	c.out = make([]byte, 0, size)
 	for _, line := range c.lines {
@@ -195,11 +220,21 @@ func (a *flowAnswerer) target(name string) (*Target, error) {
 	return t, err
 }
 
-// line appends the line with its answer, or with an error.
-func (a *flowAnswerer) line(out, line []byte) ([]byte, bool) {
+// line appends the line with its answer, or with an error. A line that is no object gets an object with its number.
+func (a *flowAnswerer) line(out []byte, in inputLine) ([]byte, bool) {
+	noFlow := func(err error) ([]byte, bool) {
+		return appendError(fmt.Appendf(nil, `{"line":%d`, in.number), out, err), false
+	}
+	line := in.text
+	switch {
+	case in.long:
+		return noFlow(fmt.Errorf("longer than %d bytes", maxLine))
+	case line[0] != '{': // null among them, which Unmarshal takes for any type
+		return noFlow(errors.New("not a JSON object of a flow"))
+	}
 	var f flowLine
 	if err := json.Unmarshal(line, &f); err != nil {
-		return appendError([]byte("{"), out, fmt.Errorf("not a JSON object of a flow: %w", err)), false
+		return noFlow(fmt.Errorf("not a JSON object of a flow: %w", err))
 	}
 	body := withoutAnswer(line)
 	r, err := a.ask(&f)

@@ -77,6 +77,28 @@ func TestFlowLines(t *testing.T) {
 	}
 }
 
+// TestFlowsThatAreNone holds that a line that is no flow gets an object with its number, and that the run goes on.
+func TestFlowsThatAreNone(t *testing.T) {
+	n := namesOf(t, worldOf(rand.New(rand.NewPCG(1, 1))))
+	long := `{"from":"` + strings.Repeat("x", 2*maxLine) + `"}`
+	in := "null\n\n{\n" + long + "\n\"x\"\n" + `{"from":"ns0/a","to":"ns0/a","protocol":"TCP","port":80}`
+	want := []string{
+		`{"line":1,"error":"not a JSON object of a flow"}`,
+		`{"line":3,"error":"not a JSON object of a flow: unexpected end of JSON input"}`,
+		`{"line":4,"error":"longer than 1048576 bytes"}`,
+		`{"line":5,"error":"not a JSON object of a flow"}`,
+		`{"from":"ns0/a","to":"ns0/a","protocol":"TCP","port":80,"verdict":"allow","egress":"allow","ingress":"allow","rule":"self","authentication":"none"}`,
+	}
+	var out bytes.Buffer
+	bad, err := n.Flows(context.Background(), &out, strings.NewReader(in), 2)
+	if err != nil || bad != 4 {
+		t.Errorf("bad %d, err %v; want 4 bad lines", bad, err)
+	}
+	if got := strings.TrimSuffix(out.String(), "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
 func BenchmarkFlows(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	n := namesOf(b, worldOf(r))

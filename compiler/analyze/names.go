@@ -251,10 +251,20 @@ func (n *Names) bare(name string) (*Target, error) {
 		return n.namespaced(in[0])
 	case len(in) > 1:
 		return nil, &NameError{Name: name, Why: "is in several namespaces", Near: in}
+	case strings.Contains(name, ".") && endsInNumber(name):
+		return nil, &NameError{Name: name, Why: "is no address"}
 	case strings.Contains(name, "."):
 		return n.dns(strings.TrimSuffix(strings.ToLower(name), "."))
 	}
 	return nil, n.unknown(name)
+}
+
+// endsInNumber reports whether a name's last label is all digits: no DNS name's is, so that it can't be taken for an
+// address (RFC 3696 section 2).
+func endsInNumber(name string) bool {
+	name = strings.TrimSuffix(name, ".")
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
 func eachKey[V any](m map[string]V) func(func(string)) {

@@ -54,6 +54,11 @@ func TestResolve(t *testing.T) {
 		"c/web":                  {err: `"c/web" is no workload, pod, service or entity here: did you mean a/web or b/web?`},
 		"kube-apiserver":         {err: `"kube-apiserver" is nowhere in this inventory: no address of it is known`},
 		"spiffe://t/ns/a/sa/wbe": {err: `"spiffe://t/ns/a/sa/wbe" is the identity of no workload: did you mean spiffe://t/ns/a/sa/web?`},
+		"999.1.1.1":              {err: `"999.1.1.1" is no address`},
+		"1.2.3":                  {err: `"1.2.3" is no address`},
+		"1.2.3.":                 {err: `"1.2.3." is no address`},
+		"3.example.com":          {kind: DNSTarget, name: "3.example.com"},
+		"example.c3":             {kind: DNSTarget, name: "example.c3"},
 		"x/y/z/w":                {err: `"x/y/z/w" is no workload, pod, service or entity here`},
 		"":                       {err: `"" is no name`},
 	} {
@@ -66,6 +71,26 @@ func TestResolve(t *testing.T) {
 		case err == nil && (got.Kind != want.kind || got.Name != want.name):
 			t.Errorf("%q: kind %d %s, want %d %s", name, got.Kind, got.Name, want.kind, want.name)
 		}
+	}
+}
+
+// TestAskRequest holds that only TCP carries a request.
+func TestAskRequest(t *testing.T) {
+	n := namesOf(t, namesWorld())
+	q := Question{Port: Port{Space: ir.UDP, Number: 443}, Request: &plan.Request{Method: "GET", Path: "/"}}
+	var err error
+	if q.From, err = n.Resolve("a/web"); err != nil {
+		t.Fatal(err)
+	}
+	if q.To, err = n.Resolve("b/web"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Ask(q); err == nil || err.Error() != "a request needs TCP: UDP carries no HTTP" {
+		t.Errorf("UDP: %v", err)
+	}
+	q.Port.Space = ir.TCP
+	if _, err := n.Ask(q); err != nil {
+		t.Errorf("TCP: %v", err)
 	}
 }
 
