@@ -41,7 +41,7 @@ func (a *app) check(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		list = append(list, found...)
+		list = append(append(list, found...), nothingRead(r)...)
 		list.Sort()
 	}
 	if err := a.writeFindings(r, list); err != nil {
@@ -69,6 +69,18 @@ func (a *app) meaning(r *compile.Result) (diag.List, error) {
 	}
 	list = append(list, found...)
 	return append(list, capacity(r)...), nil
+}
+
+// CodeNothingRead: neither a policy nor a workload was read.
+const CodeNothingRead diag.Code = "WEIR2043"
+
+// nothingRead warns where a clean bill says nothing, as after a wrong path.
+func nothingRead(r *compile.Result) diag.List {
+	if len(r.Policies) > 0 || r.Inventory != nil && len(r.Inventory.Pods) > 0 {
+		return nil
+	}
+	return diag.List{{Code: CodeNothingRead, Severity: diag.Warning, Message: "no policy and no workload was read: there is nothing to check",
+		Hint: "name the files or folders that hold them"}}
 }
 
 func (a *app) writeFindings(r *compile.Result, list diag.List) error {

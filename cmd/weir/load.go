@@ -9,7 +9,9 @@ import (
 	"github.com/weir-mesh/weir/compiler/analyze"
 	"github.com/weir-mesh/weir/compiler/compile"
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/inventory"
 	"github.com/weir-mesh/weir/compiler/source/cuesrc"
+	"github.com/weir-mesh/weir/compiler/source/manifest"
 )
 
 // paths are what -f and the arguments name.
@@ -45,7 +47,8 @@ func (a *app) compile(ctx context.Context, o compile.Options) (*compile.Result, 
 	return r, nil
 }
 
-// load compiles for verbs that need a plan. Errors go to stderr and end the verb; warnings are check's to tell.
+// load compiles for verbs that need a plan. Errors go to stderr and end the verb; warnings are check's to tell, but for
+// what was not understood: the answers leave it out.
 func (a *app) load(ctx context.Context, args []string) (*compile.Result, error) {
 	o, err := a.options(args)
 	if err != nil {
@@ -59,7 +62,24 @@ func (a *app) loadWith(ctx context.Context, o compile.Options) (*compile.Result,
 	if err != nil {
 		return nil, err
 	}
-	return r, a.refuse(r, r.Diagnostics)
+	if err := a.refuse(r, r.Diagnostics); err != nil {
+		return r, err
+	}
+	return r, a.tellUnknown(r)
+}
+
+// tellUnknown says on stderr what --lenient went on without, a line each (S33).
+func (a *app) tellUnknown(r *compile.Result) error {
+	for i := range r.Diagnostics {
+		d := &r.Diagnostics[i]
+		switch d.Code {
+		case inventory.CodeForeign, inventory.CodeUnknown, inventory.CodeNetworks, manifest.CodeNotObject:
+			if _, err := fmt.Fprintln(a.err, d.Error()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // refuse tells the errors among findings on stderr and ends the verb; without any it returns nil.
