@@ -129,8 +129,12 @@ func (a *agent) read() status {
 	return s
 }
 
-// recheck is how often interfaces are looked for when no event came, for pods that have none yet.
-const recheck = 10 * time.Second
+// recheck is how often interfaces are looked for when no event came, for pods that have none yet: a pod whose veth is
+// found by its route may get the route after the last event of the veth.
+const recheck = time.Second
+
+// rarely is how often at least: what does not come is looked for less and less.
+const rarely = 16 * recheck
 
 // follow is the agent's one loop: everything that changes the kernel happens here.
 func (a *agent) follow(ctx context.Context) {
@@ -138,7 +142,7 @@ func (a *agent) follow(ctx context.Context) {
 	poll := time.NewTicker(a.o.Poll)
 	defer poll.Stop()
 	a.load()
-	looked := time.Now()
+	looked, wait := time.Now(), recheck
 	for {
 		expiry := a.untilExpiry()
 		select {
@@ -147,12 +151,13 @@ func (a *agent) follow(ctx context.Context) {
 		case <-poll.C:
 			if a.f.changed() {
 				a.load()
-			} else if time.Since(looked) > recheck && len(a.read().missing) > 0 {
-				looked = time.Now()
+				looked, wait = time.Now(), recheck
+			} else if time.Since(looked) > wait && len(a.read().missing) > 0 {
+				looked, wait = time.Now(), min(2*wait, rarely)
 				a.again("looking for missing interfaces")
 			}
 		case <-links:
-			looked = time.Now()
+			looked, wait = time.Now(), recheck
 			a.again("interfaces changed")
 		case <-expiry:
 			a.advance()

@@ -350,7 +350,7 @@ func TestNewPod(t *testing.T) {
 	a := n.start()
 	a.await(`"applied a plan" .*missing=\[shop/b\]`)
 	n.b.Connect()
-	a.await(`"interfaces changed" generation=1 .*attached=\[shop/b\] .*missing=\[\]`)
+	a.await(`generation=1 .*attached=\[shop/b\] .*missing=\[\]`)
 	n.want("a pod that came late", true, false)
 }
 
