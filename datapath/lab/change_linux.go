@@ -127,7 +127,7 @@ func policyChanges(w *World, h *held, open []bool) []candidate {
 		}
 		deny := ir.Policy{Kind: "ClusterMeshPolicy", Name: "lab-change", Layer: ir.Mesh, Tier: ir.Admin, Priority: math.MinInt32, Subject: subject,
 			Rules: []ir.Rule{{Direction: ir.Ingress, Action: ir.Deny, Name: "lab change"}}}
-		out = append(out, candidate{fmt.Sprintf("a policy now denies ingress of %s/%s", p.Namespace, p.Name), func(s *Source) { s.Policies = append(s.Policies, deny) }})
+		out = append(out, candidate{"a policy now denies ingress of " + shown(p.Namespace+"/"+p.Name), func(s *Source) { s.Policies = append(s.Policies, deny) }})
 	}
 	return out
 }
@@ -138,7 +138,7 @@ func labelChanges(w *World, h *held, open []bool) []candidate {
 	for _, i := range touched(h, open) {
 		p := podOf(w, i)
 		for _, k := range slices.Sorted(maps.Keys(p.Labels)) {
-			out = append(out, candidate{fmt.Sprintf("%s/%s now has the label %s=lab-change", p.Namespace, p.Name, k), func(s *Source) {
+			out = append(out, candidate{fmt.Sprintf("%s now has the label %s=lab-change", shown(p.Namespace+"/"+p.Name), shown(k)), func(s *Source) {
 				q := &s.Inventory.Pods[slices.IndexFunc(s.Inventory.Pods, func(x inventory.Pod) bool { return x.Namespace == p.Namespace && x.Name == p.Name })]
 				q.Labels = maps.Clone(q.Labels)
 				q.Labels[k] = "lab-change"

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
@@ -26,14 +29,22 @@ const (
 func (w *World) hostName(h host) string {
 	switch h.kind {
 	case podHost:
-		return endpointName(&w.Plan.Endpoints[h.index])
+		return shown(endpointName(&w.Plan.Endpoints[h.index]))
 	case nodeHost:
-		return w.Plan.Nodes[h.index].Name
+		return shown(w.Plan.Nodes[h.index].Name)
 	}
 	return "outside"
 }
 
 func endpointName(e *plan.Endpoint) string { return e.Namespace + "/" + e.Name }
+
+// shown is a name as it is printed: quoted when it holds what a terminal would act on instead of showing it.
+func shown(name string) string {
+	if utf8.ValidString(name) && strings.IndexFunc(name, func(r rune) bool { return !strconv.IsPrint(r) }) < 0 {
+		return name
+	}
+	return strconv.Quote(name)
+}
 
 // node is the node that a host is on, -1 for the outside.
 func (w *World) node(h host) int {
@@ -86,10 +97,10 @@ func (w *World) attested(from, to host) bool {
 
 func (w *World) because(d *plan.Decision) string {
 	if d.Rule >= 0 {
-		return w.Plan.RuleName(d.Rule)
+		return shown(w.Plan.RuleName(d.Rule))
 	}
 	if d.Policy >= 0 {
-		return d.Reason.String() + " by " + w.Plan.Policies[d.Policy].Object
+		return d.Reason.String() + " by " + shown(w.Plan.Policies[d.Policy].Object)
 	}
 	return d.Reason.String()
 }

@@ -89,7 +89,7 @@ func (l *lab) list(w io.Writer) {
 		for i := range s.addrs {
 			addrs[i] = s.addrs[i].String()
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\n", s.name, s.netns, strings.Join(addrs, " "))
+		fmt.Fprintf(t, "%s\t%s\t%s\n", shown(s.name), shown(s.netns), strings.Join(addrs, " "))
 	}
 	_ = t.Flush() // printing for a person
 }
@@ -123,12 +123,12 @@ func (s *Standing) Shell(name string, command []string) error {
 	for _, path := range found {
 		base := filepath.Base(path)
 		short := strings.Replace(strings.TrimPrefix(base, s.state.prefix()), ".", "/", 1)
-		names = append(names, short)
+		names = append(names, shown(short))
 		if base == want {
 			return enter(base, short, command)
 		}
 	}
-	return fmt.Errorf("the lab has no %s: it has %s", name, strings.Join(names, ", "))
+	return fmt.Errorf("the lab has no %s: it has %s", shown(name), strings.Join(names, ", "))
 }
 
 // enter runs a command in a namespace. Only the network namespace changes, so that /sys stays what it is.
@@ -190,7 +190,7 @@ func (s *Standing) Probe(ctx context.Context, src Source, from, to string, k pla
 			word = "allowed"
 		}
 		_, why, _ := strings.Cut(planned(p), ", ")
-		fmt.Fprintf(out, "%-7s  %s → %s  %s  %s  as planned: %s\n", word, from, p.to, p.dst.Addr(), portName(p.key), why)
+		fmt.Fprintf(out, "%-7s  %s → %s  %s  %s  as planned: %s\n", word, shown(from), p.to, p.dst.Addr(), portName(p.key), why)
 	}
 	return asPlanned, nil
 }
@@ -218,7 +218,7 @@ func (w *World) between(from, to string, k plan.PortKey) ([]probe, map[host][]pl
 			if k.Space() >= ir.ICMPv4 {
 				key = echoOf(b)
 			}
-			out = append(out, w.aimDirect(origin{src, a}, to, dst, b, key))
+			out = append(out, w.aimDirect(origin{src, a}, shown(to), dst, b, key))
 		}
 	}
 	ports := map[host][]plan.PortKey{}
@@ -246,7 +246,7 @@ func (w *World) find(name string) (host, []netip.Addr, error) {
 	}
 	i := slices.IndexFunc(w.Plan.Endpoints, func(e plan.Endpoint) bool { return endpointName(&e) == name })
 	if i < 0 || w.Plan.Endpoints[i].HostNetwork {
-		return host{}, nil, fmt.Errorf("the lab has no pod, node or outside called %s: write namespace/name", name)
+		return host{}, nil, fmt.Errorf("the lab has no pod, node or outside called %s: write namespace/name", shown(name))
 	}
 	return host{podHost, i}, w.Plan.Endpoints[i].Addrs, nil
 }

@@ -186,7 +186,7 @@ func (w *World) toPods(from origin) []probe {
 		}
 		for _, dst := range ofFamily(e.Addrs, family(from.addr)) {
 			for _, k := range append(w.portsOf(i), echoOf(dst)) {
-				out = append(out, w.aimDirect(from, endpointName(e), to, dst, k))
+				out = append(out, w.aimDirect(from, w.hostName(to), to, dst, k))
 			}
 		}
 	}
@@ -217,7 +217,7 @@ func (w *World) toServices(from origin) []probe {
 		if _, ok := natProtocol(f.Port.Space()); !ok {
 			continue
 		}
-		name := fmt.Sprintf("service %s/%s", f.Namespace, f.Service)
+		name := "service " + shown(f.Namespace+"/"+f.Service)
 		for _, dst := range ofFamily(f.Addrs, family(from.addr)) {
 			out = append(out, w.aim(from, name, netip.AddrPortFrom(dst, f.Port.Number()), f.Port, func(w *World) []target {
 				return w.service(from.host, from.addr, int32(i))
@@ -244,7 +244,7 @@ func (w *World) toNodes(from origin) []probe {
 		to := host{nodeHost, i}
 		for _, dst := range ofFamily(w.Plan.Nodes[i].Addrs, family(from.addr)) {
 			for _, k := range append(w.nodePortsOf(i), echoOf(dst)) {
-				out = append(out, w.aimDirect(from, w.Plan.Nodes[i].Name, to, dst, k))
+				out = append(out, w.aimDirect(from, w.hostName(to), to, dst, k))
 			}
 		}
 	}
@@ -278,7 +278,7 @@ func (w *World) toNodePorts(from origin) []probe {
 		seen[k] = true
 		for n := range w.Plan.Nodes {
 			for _, dst := range ofFamily(w.Plan.Nodes[n].Addrs, family(from.addr)) {
-				name := fmt.Sprintf("NodePort of %s/%s on %s", f.Namespace, f.Service, w.Plan.Nodes[n].Name)
+				name := fmt.Sprintf("NodePort of %s on %s", shown(f.Namespace+"/"+f.Service), w.hostName(host{nodeHost, n}))
 				out = append(out, w.aim(from, name, netip.AddrPortFrom(dst, f.NodePort), k, func(w *World) []target {
 					return w.nodePort(n, family(from.addr), int32(i))
 				}))

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -211,6 +212,28 @@ func TestJudge(t *testing.T) {
 	} {
 		if m := w.judge(&c.p, c.f); (m == nil) != c.ok {
 			t.Errorf("%s: %v", c.name, m)
+		}
+	}
+}
+
+// TestNames holds that no name reaches a terminal as a command to it.
+func TestNames(t *testing.T) {
+	for name, want := range map[string]string{"shop/web": "shop/web", "a b/ü": "a b/ü", "shop/\x1b[2Jweb": `"shop/\x1b[2Jweb"`, "shop/\u202eweb": `"shop/\u202eweb"`, "\xff": `"\xff"`} {
+		if got := shown(name); got != want {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+	}
+	s := shop()
+	for i := range s.Inventory.Pods {
+		s.Inventory.Pods[i].Name += "\x1b[2J"
+	}
+	w, _, err := NewWorld(s, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range w.probes() {
+		if m := w.judge(&p, fate{err: errors.New("x")}); strings.Contains(m.String(), "\x1b") {
+			t.Fatalf("%q", m.String())
 		}
 	}
 }
