@@ -134,7 +134,7 @@ func subjectID(p *plan.Plan, s *plan.Subject) plan.ID {
 
 func tableID(p *plan.Plan, t *plan.Table) (id plan.ID) {
 	h := sha256.New()
-	var buf []byte
+	buf := make([]byte, 0, max(2*len(t.Cells), 16*(len(t.PeerSets)+len(t.Decisions))+len(t.Rows)*(len(t.PeerSets)/8+6)+6*len(t.Starts)+4))
 	for _, s := range t.PeerSets {
 		buf = append(buf, p.PeerSets[s].ID[:]...)
 	}

@@ -53,6 +53,7 @@ func (c *compiler) build(s *subject, d ir.Direction, w *worker) built {
 	b := &tableBuilder{c: c, memo: map[string]uint16{}}
 	b.chain = chain{slots: c.tableSlots(s, d), enrolled: s.enrolled, direction: d, served: s.waypoint,
 		conflicts: map[[2]plan.RuleIndex]bool{}, unserved: map[plan.RuleIndex]bool{}}
+	b.out.decisions = make([]local, 0, len(b.chain.slots)/4+8)
 	b.isolation(s, d)
 	sets := b.sets()
 	b.words = (len(b.chain.slots) + 2 + 63) / 64
@@ -230,8 +231,10 @@ func (b *tableBuilder) rows(sets []int32, w *worker) []row {
 	put(b.chain.special.waypoint, b.c.sets.waypoint)
 	keys := w.keys(b.c, sets)
 	out := make([]row, len(keys))
+	slab := make(bitset, len(keys)*b.words)
 	for i, k := range keys {
-		r := always.clone()
+		r := slab[i*b.words : (i+1)*b.words]
+		copy(r, always)
 		for s := range sets {
 			if k[s>>3]&(1<<(s&7)) != 0 {
 				r.or(masks[s])
