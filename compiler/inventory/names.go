@@ -10,7 +10,7 @@ import (
 	"github.com/weir-mesh/weir/compiler/source/manifest"
 )
 
-// CodeName: a name that no API server would take.
+// CodeName is a name that no API server would take.
 const CodeName diag.Code = "WEIR1041"
 
 // named reports whether an object's names are names. They end up in file names, SPIFFE ids and proxies' resources, and

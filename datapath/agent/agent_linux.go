@@ -136,6 +136,10 @@ const recheck = time.Second
 // rarely is how often at least: what does not come is looked for less and less.
 const rarely = 16 * recheck
 
+// settled is how long after a plan its garbage, several times what stays, is given back: what read the kernel's copy
+// meanwhile (metrics, the old generation) is then done too.
+const settled = 500 * time.Millisecond
+
 // follow is the agent's one loop: everything that changes the kernel happens here.
 func (a *agent) follow(ctx context.Context) {
 	links := a.watchLinks(ctx)
@@ -143,15 +147,18 @@ func (a *agent) follow(ctx context.Context) {
 	defer poll.Stop()
 	a.load()
 	looked, wait := time.Now(), recheck
+	tidy := time.After(settled)
 	for {
 		expiry := a.untilExpiry()
 		select {
 		case <-ctx.Done():
 			return
+		case <-tidy:
+			debug.FreeOSMemory()
 		case <-poll.C:
 			if a.f.changed() {
 				a.load()
-				looked, wait = time.Now(), recheck
+				looked, wait, tidy = time.Now(), recheck, time.After(settled)
 			} else if time.Since(looked) > wait && len(a.read().missing) > 0 {
 				looked, wait = time.Now(), min(2*wait, rarely)
 				a.again("looking for missing interfaces")
@@ -190,7 +197,6 @@ func (a *agent) load() {
 	a.enforced = p
 	a.mu.Unlock()
 	a.done("applied a plan", applied)
-	// Reading makes garbage of several times what stays.
 	debug.FreeOSMemory()
 }
 
