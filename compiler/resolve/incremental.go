@@ -303,12 +303,8 @@ func (n *Incremental) quickPolicy(p *ir.Policy) bool {
 	if n.by.objects[objectKey(p)] {
 		return false
 	}
-	var m mentioned
-	m.podKeys, m.nsKeys, m.ports = map[string]bool{}, map[string]bool{}, map[portName]bool{}
-	m.selector(&p.Subject)
-	for i := range p.Rules {
-		m.rule(&p.Rules[i])
-	}
+	m := newMentioned()
+	m.policy(p)
 	return within(m.podKeys, c.labels.podKeys) && within(m.nsKeys, c.labels.nsKeys) && within(m.ports, c.labels.ports) &&
 		!slices.ContainsFunc(m.podBlocks, func(b netip.Prefix) bool { return !slices.Contains(c.labels.podBlocks, b) }) &&
 		!slices.ContainsFunc(m.allBlocks, func(b netip.Prefix) bool { return !c.atoms.blocks[b] && !n.quickBlock(b) })
@@ -375,11 +371,8 @@ func (c *compiler) attached(peer int) bool {
 
 // addBlocks makes identities of the blocks that a policy is the first to name, wider ones first.
 func (c *compiler) addBlocks(n *Incremental, p *ir.Policy) {
-	var m mentioned
-	m.podKeys, m.nsKeys, m.ports = map[string]bool{}, map[string]bool{}, map[portName]bool{}
-	for i := range p.Rules {
-		m.rule(&p.Rules[i])
-	}
+	m := newMentioned()
+	m.policy(p)
 	for _, block := range sortedPrefixes(m.allBlocks) {
 		if c.atoms.blocks[block] {
 			continue

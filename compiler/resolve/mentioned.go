@@ -22,9 +22,13 @@ type portName struct {
 	space ir.Space
 }
 
+func newMentioned() mentioned {
+	return mentioned{podKeys: map[string]bool{}, nsKeys: map[string]bool{}, ports: map[portName]bool{}}
+}
+
 func (c *compiler) findMentioned() {
+	c.labels = newMentioned()
 	m := &c.labels
-	m.podKeys, m.nsKeys, m.ports = map[string]bool{}, map[string]bool{}, map[portName]bool{}
 	for i := range c.in.Config.Enrolled {
 		m.selector(&c.in.Config.Enrolled[i])
 	}
@@ -32,12 +36,16 @@ func (c *compiler) findMentioned() {
 		m.selector(&c.in.Config.Waypoints[i])
 	}
 	for _, p := range c.policies {
-		m.selector(&p.Subject)
-		for i := range p.Rules {
-			m.rule(&p.Rules[i])
-		}
+		m.policy(p)
 	}
 	m.podBlocks, m.allBlocks = sortedPrefixes(m.podBlocks), sortedPrefixes(m.allBlocks)
+}
+
+func (m *mentioned) policy(p *ir.Policy) {
+	m.selector(&p.Subject)
+	for i := range p.Rules {
+		m.rule(&p.Rules[i])
+	}
 }
 
 func (m *mentioned) selector(s *ir.Selector) {
