@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -13,15 +12,13 @@ import (
 	"github.com/weir-mesh/weir/compiler/project"
 	"github.com/weir-mesh/weir/datapath/lab"
 	"github.com/weir-mesh/weir/datapath/progrun"
+	"github.com/weir-mesh/weir/internal/strict"
 )
 
 func shop(t *testing.T) (*compile.Result, []analyze.Test) {
 	t.Helper()
 	if err := kernelReady(); err != nil {
-		if os.Getenv("WEIR_STRICT") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
+		strict.Skip(t, err)
 	}
 	r, err := compile.Compile(t.Context(), compile.Options{Paths: []string{"../../policies/examples/shop"}, Now: time.Now(), EnforceNetworkPolicy: true})
 	if err != nil || r.Plan == nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/datapath/internal/kerneltest"
+	"github.com/weir-mesh/weir/internal/strict"
 )
 
 // childEnv makes the test binary run a lab, with its states in the folder that it names, until it is killed.
@@ -38,10 +39,7 @@ func need(t *testing.T) {
 	t.Helper()
 	kerneltest.Need(t)
 	if err := Check(); err != nil {
-		if os.Getenv("WEIR_STRICT") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
+		strict.Skip(t, err)
 	}
 	old := stateDir
 	stateDir = t.TempDir()

@@ -21,6 +21,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/yaml"
+
+	"github.com/weir-mesh/weir/internal/strict"
 )
 
 // Binary returns the path of the pinned Envoy: WEIR_ENVOY, or what hack/envoy/fetch prints. Where there is none the
@@ -40,10 +42,7 @@ func Binary(t testing.TB) string {
 		return strings.TrimSpace(string(out))
 	}
 	reason := fmt.Sprintf("no Envoy here: %s: %v: %s", fetch, err, strings.TrimSpace(stderr.String()))
-	if os.Getenv("WEIR_STRICT") == "1" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
+	strict.Skip(t, reason)
 	return ""
 }
 
