@@ -3,6 +3,7 @@ package route
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -44,15 +45,65 @@ func (b *builder) rbacMatcher(sources *sources, get func(*source) []node) *xds.M
 		byAddress = nested(&xds.Matcher{MatcherType: matcherList([]*xds.Matcher_MatcherList_FieldMatcher{{
 			Predicate: state(statePeer, fullMatch(anyBytes)), OnMatch: unlisted}}), OnNoMatch: byAddress})
 	}
-	if len(sources.ids) == 0 {
-		return &xds.Matcher{OnNoMatch: byAddress}
+	return b.byIdentity(sources.ids, get, byAddress)
+}
+
+// maxAlternatives bounds the ids that one pattern tries.
+const maxAlternatives = 256
+
+// byIdentity looks a client up by its SPIFFE id, and asks otherwise for one that is not among ids. Ids whose lists are
+// the same are matched by one pattern: the matcher API knows no references, and a map would hold a copy of the lists
+// for each id.
+func (b *builder) byIdentity(ids []*source, get func(*source) []node, otherwise *xds.Matcher_OnMatch) *xds.Matcher {
+	one := map[string]*xds.Matcher_OnMatch{}
+	var shared []*xds.Matcher_MatcherList_FieldMatcher
+	for _, group := range b.alike(ids, get) {
+		on := b.onMatch(get(group[0]))
+		if len(group) == 1 || on.GetAction() != nil {
+			for _, s := range group {
+				one[s.spiffe] = on
+			}
+			continue
+		}
+		for part := range slices.Chunk(group, maxAlternatives) {
+			shared = append(shared, &xds.Matcher_MatcherList_FieldMatcher{
+				Predicate: state(statePeer, fullMatch(idPattern(part))), OnMatch: on})
+		}
 	}
-	ids := map[string]*xds.Matcher_OnMatch{}
-	for _, s := range sources.ids {
-		ids[s.spiffe] = b.onMatch(get(s))
+	if len(shared) > 0 {
+		otherwise = nested(&xds.Matcher{MatcherType: matcherList(shared), OnNoMatch: otherwise})
 	}
-	return &xds.Matcher{MatcherType: exactMap(extension("peer", &network.FilterStateInput{Key: statePeer}), ids),
-		OnNoMatch: byAddress}
+	if len(one) == 0 {
+		return &xds.Matcher{OnNoMatch: otherwise}
+	}
+	return &xds.Matcher{MatcherType: exactMap(extension("peer", &network.FilterStateInput{Key: statePeer}), one),
+		OnNoMatch: otherwise}
+}
+
+// alike groups sources that get the same answer, in the order of their first ids.
+func (b *builder) alike(ids []*source, get func(*source) []node) [][]*source {
+	var groups [][]*source
+	at := map[string]int{}
+	for _, s := range ids {
+		key := strings.Join(b.keys(get(s)), "\n")
+		i, known := at[key]
+		if !known {
+			i = len(groups)
+			at[key] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], s)
+	}
+	return groups
+}
+
+// idPattern is the pattern of the sources' ids.
+func idPattern(group []*source) string {
+	ids := make([]string, len(group))
+	for i, s := range group {
+		ids[i] = regexp.QuoteMeta(s.spiffe)
+	}
+	return strings.Join(ids, "|")
 }
 
 // onMatch is what a source gets at one side: allowed if every node allows.
