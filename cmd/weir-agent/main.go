@@ -21,6 +21,7 @@ import (
 
 	"github.com/weir-mesh/weir/datapath"
 	"github.com/weir-mesh/weir/datapath/agent"
+	"github.com/weir-mesh/weir/internal/usage"
 )
 
 // version is set by the linker.
@@ -30,8 +31,14 @@ func main() {
 	// The agent works for a moment and then waits: collecting often costs little and keeps a node's memory for its pods.
 	debug.SetGCPercent(25)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(os.Stdout, os.Stderr).ExecuteContext(ctx)
+	root := command(os.Stdout, os.Stderr)
+	noHelp := usage.Help(root)
+	usage.Completion(root)
+	err := root.ExecuteContext(ctx)
 	stop()
+	if err == nil {
+		err = noHelp()
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "weir-agent:", err)
 		os.Exit(2) // it could not begin
@@ -46,7 +53,7 @@ func command(out, errOut io.Writer) *cobra.Command {
 		Short:         "Enforce a node's part of the plan in this kernel",
 		Long:          "weir-agent enforces the projection in FILE, follows the file, and leaves the kernel enforcing when it ends.",
 		Version:       version,
-		Args:          cobra.NoArgs,
+		Args:          usage.Verb,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -69,6 +76,7 @@ func command(out, errOut io.Writer) *cobra.Command {
 			return agent.Run(cmd.Context(), o)
 		},
 	}
+	cmd.SetFlagErrorFunc(usage.Flags)
 	f := cmd.Flags()
 	f.StringVar(&o.Plan, "plan", "", "file that holds the node's projection; it is followed")
 	f.StringVar(&o.Node, "node", "", "refuse a projection of another node than this")
@@ -112,7 +120,7 @@ func uninstall(o *agent.Options, out io.Writer) *cobra.Command {
 	return &cobra.Command{
 		Use:   "uninstall",
 		Short: "Detach from every pod and unpin everything; says what is open then",
-		Args:  cobra.NoArgs,
+		Args:  usage.None,
 		RunE: func(*cobra.Command, []string) error {
 			if err := ready(); err != nil {
 				return err

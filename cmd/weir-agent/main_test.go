@@ -24,6 +24,9 @@ func TestFlags(t *testing.T) {
 		{[]string{"--attach", "xdp"}, "--attach xdp: tcx, clsact or auto"},
 		{[]string{"--attach", "TCX"}, "--attach TCX: tcx, clsact or auto"},
 		{[]string{"--log-format", "xml"}, "--log-format xml: text or json"},
+		{[]string{"--event-rate", "-1"}, `--event-rate "-1": write a whole number, 0 or more`},
+		{[]string{"--generation", "0"}, "there is no flag --generation"},
+		{[]string{"unistall"}, `there is no verb "unistall": did you mean uninstall?`},
 	} {
 		cmd := command(io.Discard, io.Discard)
 		args := c.args

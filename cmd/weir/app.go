@@ -2,19 +2,20 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/weir-mesh/weir/compiler/analyze"
 	"github.com/weir-mesh/weir/compiler/source/cuesrc"
+	"github.com/weir-mesh/weir/internal/usage"
 )
 
 // The exit statuses.
@@ -40,7 +41,7 @@ type flags struct {
 	color      string
 	output     string
 	now        string
-	evalTime   time.Duration
+	evalTime   positiveTime
 	evalMemory byteSize
 }
 
@@ -65,8 +66,13 @@ func exit(status int, err error) error { return &exitError{status, err} }
 // main runs a command line and returns the exit status.
 func (a *app) main(ctx context.Context, args []string) int {
 	root := a.rootCommand(programName(args[0]))
+	noHelp := usage.Help(root)
+	usage.Completion(root)
 	root.SetArgs(args[1:])
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = noHelp()
+	}
 	if err == nil {
 		return 0
 	}
@@ -100,15 +106,16 @@ Exit status: 0 clean; 1 the input is wrong, or a test failed; 2 Weir could not t
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: name},
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		// What is a typo's worth of edits apart is suggested.
-		SuggestionsMinimumDistance: 2,
-		Args:                       knownVerb,
-		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Version:       buildVersion(),
+		Args:          usage.Verb,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate(versionLine())
+	root.SetFlagErrorFunc(usage.Flags)
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	a.flags.evalMemory = byteSize(cuesrc.DefaultMemory)
+	a.flags.evalTime, a.flags.evalMemory = positiveTime(cuesrc.DefaultTimeout), byteSize(cuesrc.DefaultMemory)
 	p := root.PersistentFlags()
 	p.StringArrayVarP(&a.flags.files, "file", "f", nil, "file or folder to read, .cue, .yaml or .json (repeatable; default .)")
 	p.StringVarP(&a.flags.namespace, "namespace", "n", "default", "namespace of objects that name none")
@@ -116,23 +123,11 @@ Exit status: 0 clean; 1 the input is wrong, or a test failed; 2 Weir could not t
 	p.BoolVar(&a.flags.lenient, "lenient", false, "go on where a kind is not understood; what it may touch is unknown")
 	p.StringVar(&a.flags.color, "color", "auto", "colour: auto, always or never")
 	p.StringVar(&a.flags.now, "now", "", "judge expiry at this time, for example 2027-01-31T18:00:00Z (default the clock)")
-	p.DurationVar(&a.flags.evalTime, "eval-timeout", cuesrc.DefaultTimeout, "how long CUE may be evaluated")
-	p.Var(&a.flags.evalMemory, "eval-memory", "how much memory evaluating CUE may take")
+	p.Var(&a.flags.evalTime, "eval-timeout", "how long CUE may be evaluated, more than 0")
+	p.Var(&a.flags.evalMemory, "eval-memory", "how much memory evaluating CUE may take, more than 0")
 	root.AddCommand(a.initCommand(), a.checkCommand(), a.compileCommand(), a.testCommand(), a.explainCommand(), a.reachCommand(), a.docsCommand(), a.versionCommand())
 	root.AddCommand(a.kernelCommands()...)
 	return root
-}
-
-// knownVerb refuses what is no verb, and says which may have been meant.
-func knownVerb(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	text := fmt.Sprintf("there is no verb %q", args[0])
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		text += ": did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return exit(statusUnknown, errors.New(text))
 }
 
 // outputFlag adds -o to a verb; the first format is the default.
@@ -161,6 +156,17 @@ func (a *app) style(w io.Writer) (analyze.Style, error) {
 		return analyze.Style{Color: a.env("NO_COLOR") == "" && a.env("TERM") != "dumb" && isTerminal(w)}, nil
 	}
 	return analyze.Style{}, exit(statusUnknown, fmt.Errorf("--color %s: auto, always or never", a.flags.color))
+}
+
+// writeJSON writes a verb's result for programs.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("writing JSON: %w", err)
+	}
+	return nil
 }
 
 func isTerminal(w any) bool {

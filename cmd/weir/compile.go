@@ -33,7 +33,7 @@ const (
 
 func (a *app) compileCommand() *cobra.Command {
 	var out string
-	var generation uint64
+	var generation generation
 	cmd := &cobra.Command{
 		Use:   "compile --out DIR [PATH...]",
 		Short: "Compile policies and workloads to a plan",
@@ -45,11 +45,11 @@ resources), and weir-plan.json, which holds the digests. It prints the digests.`
 			if out == "" {
 				return exit(statusUnknown, errors.New("compile needs --out DIR"))
 			}
-			return a.compileTo(cmd.Context(), args, out, generation)
+			return a.compileTo(cmd.Context(), args, out, uint64(generation))
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "folder to write")
-	cmd.Flags().Uint64Var(&generation, "generation", 0, "generation of the nodes' parts (default one more than the folder's, where the plan changed)")
+	cmd.Flags().Var(&generation, "generation", "generation of the nodes' parts (default one more than the folder's, where the plan changed)")
 	a.outputFlag(cmd, "text", "json")
 	return cmd
 }
@@ -91,9 +91,7 @@ func (a *app) compileTo(ctx context.Context, args []string, out string, generati
 		return notWritten(err)
 	}
 	if a.flags.output == "json" {
-		e := json.NewEncoder(a.out)
-		e.SetIndent("", "  ")
-		return e.Encode(rec)
+		return writeJSON(a.out, rec)
 	}
 	_, err = fmt.Fprintf(a.out, "policy    %s\ndecision  %s\nnodes     %s\n%s, %s, generation %d · written to %s\n", rec.Policy, rec.Decision, rec.Nodes,
 		count(len(project.NodeNames(p)), "node", "nodes"), count(len(p.Waypoints), "waypoint", "waypoints"), rec.Generation, out)
@@ -127,6 +125,10 @@ func nextGeneration(out string, rec *planRecord) (uint64, error) {
 	}
 	if old.Policy == rec.Policy && old.Decision == rec.Decision && old.Nodes == rec.Nodes {
 		return max(old.Generation, 1), nil
+	}
+	if old.Generation >= maxGeneration {
+		return 0, fmt.Errorf("%s holds generation %d, after which there is none: write into a new folder, and run weir-agent uninstall on the nodes before they get it",
+			filepath.Join(out, planFile), old.Generation)
 	}
 	return old.Generation + 1, nil
 }

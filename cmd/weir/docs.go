@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-mesh/weir/docs/codes"
+	"github.com/weir-mesh/weir/internal/usage"
 )
 
 func (a *app) docsCommand() *cobra.Command {
@@ -13,7 +14,7 @@ func (a *app) docsCommand() *cobra.Command {
 		Use:     "docs [CODE]",
 		Short:   "Explain a diagnostic, or list them all",
 		Example: "  weir docs WEIR2011",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    usage.Between(0, 1, "at most one CODE"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			all, err := codes.All()
 			if err != nil {
@@ -29,7 +30,7 @@ func (a *app) docsCommand() *cobra.Command {
 			if len(args) == 1 {
 				page, err := codes.Lookup(args[0])
 				if err != nil {
-					return exit(statusUnknown, fmt.Errorf("%w: `weir docs` lists them", err))
+					return exit(statusUnknown, fmt.Errorf("%w; `weir docs` lists them", err))
 				}
 				_, err = fmt.Fprint(a.out, page.Markdown)
 				return err

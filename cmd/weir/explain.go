@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -83,10 +82,7 @@ func (a *app) explain(ctx context.Context, args []string, request string, header
 		return exit(statusUnknown, err)
 	}
 	if a.flags.output == "json" {
-		enc := json.NewEncoder(a.out)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		return enc.Encode(e)
+		return writeJSON(a.out, e)
 	}
 	st, err := a.style(a.out)
 	if err != nil {

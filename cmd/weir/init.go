@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weir-mesh/weir/internal/usage"
 )
 
 // templates is the package that init writes.
@@ -20,7 +22,7 @@ func (a *app) initCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "init [DIR]",
 		Short: "Write a small policy package that checks and tests green",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  usage.Between(0, 1, "at most one DIR"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := "."
 			if len(args) == 1 {

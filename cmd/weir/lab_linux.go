@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +17,7 @@ import (
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/datapath/lab"
+	"github.com/weir-mesh/weir/internal/usage"
 )
 
 // labCommand runs the mesh in network namespaces of this machine.
@@ -24,7 +27,7 @@ func (a *app) labCommand() *cobra.Command {
 		Short: "Run the mesh on this machine, with the real datapath",
 		Long: `A lab is a network namespace a workload, the real datapath at each one's veth, and services translated as
 kube-proxy does. Nothing outside the lab's own namespaces is touched.`,
-		Args: cobra.NoArgs,
+		Args: usage.Verb,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.labRunCommand(), a.labUpCommand(), a.labShellCommand(), a.labProbeCommand(), a.labDownCommand())
@@ -50,17 +53,28 @@ func (a *app) labRunCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r, err := lab.Run(cmd.Context(), src, lab.Options{Nodes: *nodes, Out: a.out})
+		out := a.out
+		if a.flags.output == "json" {
+			out = io.Discard // the result says it all at the end
+		}
+		r, err := lab.Run(cmd.Context(), src, lab.Options{Nodes: *nodes, Out: out})
 		switch {
 		case errors.Is(err, context.Canceled):
 			return exit(statusUnknown, errors.New("interrupted; the lab is taken away"))
 		case err != nil:
 			return err
-		case r.Failed():
+		}
+		if a.flags.output == "json" {
+			if err := writeJSON(a.out, r); err != nil {
+				return err
+			}
+		}
+		if r.Failed() {
 			return exit(statusWrong, nil)
 		}
 		return nil
 	}
+	a.outputFlag(cmd, "text", "json")
 	return cmd
 }
 
@@ -100,28 +114,34 @@ func (a *app) labUpCommand() *cobra.Command {
 
 func (a *app) labShellCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "shell NAME [COMMAND...]",
+		Use:     "shell NAME [-- COMMAND...]",
 		Short:   "Run a shell, or a command, in a pod's network namespace",
-		Example: "  weir lab shell shop/checkout\n  weir lab shell outside ping 10.244.0.3",
-		Args:    cobra.MinimumNArgs(1),
+		Example: "  weir lab shell shop/checkout\n  weir lab shell outside -- ping -c 1 10.244.0.3",
+		Args:    usage.Between(1, math.MaxInt, "the NAME of a pod, a node, or outside"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := lab.Find()
 			if err != nil {
 				return err
 			}
-			command := args[1:]
-			if len(command) == 0 {
-				shell := a.env("SHELL")
-				if shell == "" {
-					shell = "/bin/sh"
-				}
-				command = []string{shell}
-			}
-			return s.Shell(args[0], command)
+			return s.Shell(args[0], a.shellCommand(args[1:]))
 		},
 	}
 	cmd.Flags().SetInterspersed(false) // what follows NAME is the command's
 	return cmd
+}
+
+// shellCommand is the command that follows NAME, with or without the -- of kubectl exec; without one, the user's shell.
+func (a *app) shellCommand(args []string) []string {
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
+	if len(args) > 0 {
+		return args
+	}
+	if shell := a.env("SHELL"); shell != "" {
+		return []string{shell}
+	}
+	return []string{"/bin/sh"}
 }
 
 func (a *app) labProbeCommand() *cobra.Command {
@@ -130,7 +150,7 @@ func (a *app) labProbeCommand() *cobra.Command {
 		Short:   "Send real probes from one pod to another and compare with the plan",
 		Long:    "FROM and TO are namespace/name of a pod, a node, or outside. PORT is a number (TCP), TCP/8443, UDP/53, SCTP/3868 or icmp.",
 		Example: "  weir lab probe shop/checkout shop/payments 8443",
-		Args:    cobra.ExactArgs(3),
+		Args:    usage.Between(3, 3, "FROM, TO and PORT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key, err := portArgument(args[2])
 			if err != nil {
@@ -154,7 +174,7 @@ func (a *app) labProbeCommand() *cobra.Command {
 }
 
 func (a *app) labDownCommand() *cobra.Command {
-	return &cobra.Command{Use: "down", Short: "Take the lab away, and what killed labs left", Args: cobra.NoArgs,
+	return &cobra.Command{Use: "down", Short: "Take the lab away, and what killed labs left", Args: usage.None,
 		RunE: func(*cobra.Command, []string) error { return lab.Down(a.out) }}
 }
 

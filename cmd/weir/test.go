@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -109,10 +108,7 @@ func (k *kernelReport) text(w io.Writer, st analyze.Style) error {
 
 func (a *app) writeTests(report *testReport) error {
 	if a.flags.output == "json" {
-		e := json.NewEncoder(a.out)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		return e.Encode(report)
+		return writeJSON(a.out, report)
 	}
 	st, err := a.style(a.out)
 	if err != nil {

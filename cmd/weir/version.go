@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weir-mesh/weir/internal/usage"
 )
 
 // version is what the build was given, as in go build -ldflags "-X main.version=v0.1.0"; only the linker writes it.
@@ -15,12 +18,17 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  usage.None,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.out, "weir %s (%s, %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := io.WriteString(a.out, versionLine())
 			return err
 		},
 	}
+}
+
+// versionLine is what `weir version` and `weir --version` print.
+func versionLine() string {
+	return fmt.Sprintf("weir %s (%s, %s/%s)\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // buildVersion is the version that the build was given, else the module's as the Go tool recorded it: a tag, or a

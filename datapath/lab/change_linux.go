@@ -166,7 +166,7 @@ func (l *lab) change(ctx context.Context, h *held, open []bool, next *World) (*C
 	if err != nil {
 		return nil, err
 	}
-	c := &Change{}
+	c := &Change{Mismatches: []Mismatch{}}
 	for i := range h.probes {
 		if open[i] {
 			c.Open++

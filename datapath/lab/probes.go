@@ -308,9 +308,11 @@ func listen(w *World) map[host][]plan.PortKey {
 
 // Mismatch is a probe whose fate is not the planned one.
 type Mismatch struct {
-	From, To, Port string
-	Planned        string
-	Seen           string
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Port    string `json:"port"`
+	Planned string `json:"planned"`
+	Seen    string `json:"seen"`
 }
 
 func (m *Mismatch) String() string {

@@ -12,15 +12,17 @@ import (
 // Result is what a run found.
 type Result struct {
 	// Run is the id in the names of everything that the lab made.
-	Run                   string
-	Workloads, Namespaces int
-	Digest                string
-	Mode                  datapath.AttachMode
-	Probes                int
+	Run        string              `json:"run"`
+	Workloads  int                 `json:"workloads"`
+	Namespaces int                 `json:"networkNamespaces"`
+	Digest     string              `json:"decisionDigest"`
+	Mode       datapath.AttachMode `json:"datapath"`
+	Probes     int                 `json:"probes"`
 	// Allowed and Denied are the probes' fates as seen.
-	Allowed, Denied int
-	Mismatches      []Mismatch
-	Changes         []Change
+	Allowed    int        `json:"allowed"`
+	Denied     int        `json:"denied"`
+	Mismatches []Mismatch `json:"mismatches"`
+	Changes    []Change   `json:"changes"`
 }
 
 // Failed says that the wire and the plan disagree somewhere.
@@ -39,12 +41,15 @@ func (r *Result) Failed() bool {
 // Change is what happened to open connections when the plan changed (S29).
 type Change struct {
 	// What changed: "policy" or "label", and the sentence that says which.
-	What, Detail string
-	Open         int
-	Cut, Kept    int
+	What   string `json:"change"`
+	Detail string `json:"detail"`
+	Open   int    `json:"open"`
+	Cut    int    `json:"cut"`
+	Kept   int    `json:"kept"`
 	// Judged counts the verdicts that were looked at, Mixed those that no one generation explains (S32).
-	Judged, Mixed int
-	Mismatches    []Mismatch
+	Judged     int        `json:"judged"`
+	Mixed      int        `json:"mixed"`
+	Mismatches []Mismatch `json:"mismatches"`
 }
 
 func (c *Change) print(w io.Writer) {

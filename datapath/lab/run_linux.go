@@ -40,7 +40,8 @@ func Run(ctx context.Context, s Source, o Options) (r *Result, err error) {
 	if err := l.serve(ctx, listen(w)); err != nil {
 		return nil, err
 	}
-	r = &Result{Run: l.state.Run, Workloads: workloads(w), Namespaces: l.podNamespaces(), Digest: w.Plan.DecisionDigest}
+	r = &Result{Run: l.state.Run, Workloads: workloads(w), Namespaces: l.podNamespaces(), Digest: w.Plan.DecisionDigest,
+		Mismatches: []Mismatch{}, Changes: []Change{}}
 	st, err := l.datapaths[0].State()
 	if err != nil {
 		return nil, err

@@ -32,10 +32,11 @@ var may = map[string][]string{
 	"datapath/internal/":            {"compiler/diag", "compiler/ir", "compiler/plan", "datapath/", "internal/strict"},
 	"datapath/":                     {"compiler/diag", "compiler/ir", "compiler/plan", "datapath/"},
 	"datapath/lab":                  {"compiler/", "datapath/"},
-	"cmd/weir":                      {"compiler/", "datapath/", "docs/", "policies/", "schemas/"},
-	"cmd/weir-agent":                {"compiler/diag", "compiler/ir", "compiler/plan", "datapath/"},
+	"cmd/weir":                      {"internal/usage", "compiler/", "datapath/", "docs/", "policies/", "schemas/"},
+	"cmd/weir-agent":                {"internal/usage", "compiler/diag", "compiler/ir", "compiler/plan", "datapath/"},
 	"policies/":                     {},
 	"test/":                         {"internal/strict", "compiler/", "datapath/", "schemas/", "test/", "docs/"},
+	"test/documents":                {"hack/gen/language", "schemas/"},
 	"hack/":                         {"compiler/", "schemas/", "hack/"},
 	"internal/":                     {},
 }
