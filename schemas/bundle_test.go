@@ -13,6 +13,7 @@ import (
 	"cuelang.org/go/cue/token"
 
 	"github.com/weir-mesh/weir/schemas"
+	"github.com/weir-mesh/weir/test/documents"
 )
 
 // evaluate builds a policy package of one file against the embedded module.
@@ -139,7 +140,7 @@ func TestModule(t *testing.T) {
 	if !strings.Contains(string(mod), `module: "`+schemas.ModulePath+`"`) {
 		t.Errorf("ModulePath is %s; module.cue says\n%s", schemas.ModulePath, mod)
 	}
-	l := readLanguage(t)
+	l := documents.Language(t)
 	if l.Group != schemas.Group || l.Version != schemas.Version || l.ImportPath != schemas.ImportPath {
 		t.Errorf("the definitions are %s/%s in %s", l.Group, l.Version, l.ImportPath)
 	}
@@ -179,32 +180,32 @@ func TestFields(t *testing.T) {
 }
 
 func TestCheckSaysWhere(t *testing.T) {
-	doc := changed(t, "policy", "spec.ingress.0.from.0.pod", "{}")
-	got := schemas.Check("MeshPolicy", decode(t, doc))
+	doc := documents.Changed(t, "policy", "spec.ingress.0.from.0.pod", "{}")
+	got := schemas.Check("MeshPolicy", documents.Decode(t, doc))
 	want := []string{"spec", "ingress", "0", "from", "0", "pod"}
 	if len(got) != 1 || got[0].Class != schemas.UnknownField || !slices.Equal(got[0].Path, want) {
 		t.Errorf("got %+v, want one unknown field at %v", got, want)
 	}
 	// A guard over a list points at the element.
-	doc = changed(t, "policy", "spec.ingress.1.from", "[{entity: world}, {dns: a.b}]")
-	got = schemas.Check("MeshPolicy", decode(t, doc))
+	doc = documents.Changed(t, "policy", "spec.ingress.1.from", "[{entity: world}, {dns: a.b}]")
+	got = schemas.Check("MeshPolicy", documents.Decode(t, doc))
 	if want := []string{"spec", "ingress", "1", "from", "1"}; len(got) != 1 || !slices.Equal(got[0].Path, want) {
 		t.Errorf("got %+v, want one problem at %v", got, want)
 	}
 	// An empty list is a problem of the list.
-	got = schemas.Check("MeshPolicy", decode(t, changed(t, "policy", "spec.ingress.1.ports", "[]")))
+	got = schemas.Check("MeshPolicy", documents.Decode(t, documents.Changed(t, "policy", "spec.ingress.1.ports", "[]")))
 	if want := []string{"spec", "ingress", "1", "ports"}; len(got) != 1 || !slices.Equal(got[0].Path, want) {
 		t.Errorf("got %+v, want one problem at %v", got, want)
 	}
 	// All problems, not only the first of a list.
-	doc = changed(t, "policy", "spec.ingress.0.ports", "[{port: 0, protocol: TCP}, {port: 1, name: a, protocol: TCP}, {protocol: tcp}]")
-	if got := schemas.Check("MeshPolicy", decode(t, doc)); len(got) != 3 {
+	doc = documents.Changed(t, "policy", "spec.ingress.0.ports", "[{port: 0, protocol: TCP}, {port: 1, name: a, protocol: TCP}, {protocol: tcp}]")
+	if got := schemas.Check("MeshPolicy", documents.Decode(t, doc)); len(got) != 3 {
 		t.Errorf("got %d problems, want 3: %+v", len(got), got)
 	}
 }
 
 func BenchmarkCheck(b *testing.B) {
-	doc := decode(b, toJSON(b, bases["policy"]))
+	doc := documents.Decode(b, documents.JSON(b, "policy"))
 	for b.Loop() {
 		schemas.Check("MeshPolicy", doc)
 	}

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/weir-mesh/weir/schemas"
+	"github.com/weir-mesh/weir/test/documents"
 )
 
 // readCRD reads a kind's CRD as the API server holds it: decoded strictly, defaulted, converted.
@@ -53,21 +54,11 @@ func TestCRDsAreAccepted(t *testing.T) {
 }
 
 // TestLargeObjectsFitTheRuntimeBudget: the API server stops evaluating a document's rules at a cost that is far below
-// what it lets a schema declare. The largest objects that fit into etcd (1.5 MiB) must stay below it.
+// what it lets a schema declare. The largest objects must stay below it.
 func TestLargeObjectsFitTheRuntimeBudget(t *testing.T) {
-	pods := `{"pods":{"matchLabels":{"app":"a","weir.dev/long-label-key":"value"}},"namespaces":{"matchExpressions":[{"key":"a","operator":"Exists"}]}}`
-	cidr := `{"cidr":{"cidr":"2001:db8:1234:5678::/64","except":["2001:db8:1234:5678::/96","2001:db8:1234:5678:8000::/96"]}}`
-	for name, rule := range map[string]string{
-		"pods":     `{"action":"allow","from":[` + strings.Repeat(pods+",", 63) + pods + `],"ports":[{"port":1,"protocol":"TCP"}]}`,
-		"cidrs":    `{"action":"allow","from":[` + strings.Repeat(cidr+",", 63) + cidr + `]}`,
-		"ports":    `{"action":"allow","ports":[` + strings.Repeat(`{"port":1,"endPort":2,"protocol":"TCP"},`, 63) + `{"protocolNumber":47}]}`,
-		"requests": `{"action":"allow","http":[` + strings.Repeat(`{"methods":["GET"],"path":{"prefix":"/a"},"headers":[{"name":"a","exact":"b"}]},`, 31) + `{"path":{"exact":"/"}}]}`,
-	} {
-		n := min(128, 1500*1024/len(rule))
-		doc := fmt.Sprintf(`{"apiVersion":%q,"kind":"MeshPolicy","metadata":{"name":"a"},"spec":{"subject":{},"ingress":[%s]}}`,
-			schemas.APIVersion, strings.Repeat(rule+",", n-1)+rule)
-		if _, refused := newServer(t, "meshpolicies").create(t, []byte(doc)); len(refused) > 0 {
-			t.Errorf("%s: %d rules, %d KiB: %v", name, n, len(doc)>>10, refused[0])
+	for name, doc := range documents.Large() {
+		if _, refused := newServer(t, "meshpolicies").create(t, doc); len(refused) > 0 {
+			t.Errorf("%s (%d KiB): %v", name, len(doc)>>10, refused[0])
 		}
 	}
 }
@@ -86,7 +77,7 @@ func TestColumns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	obj, refused := newServer(t, "meshpolicies").create(t, toJSON(t, bases["policy"]))
+	obj, refused := newServer(t, "meshpolicies").create(t, documents.JSON(t, "policy"))
 	if len(refused) > 0 {
 		t.Fatal(refused)
 	}

@@ -24,10 +24,10 @@ import (
 	crvalidation "k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apiserver/pkg/apis/cel"
-	"sigs.k8s.io/yaml"
 
 	"github.com/weir-mesh/weir/schemas"
 	"github.com/weir-mesh/weir/schemas/v1alpha1"
+	"github.com/weir-mesh/weir/test/documents"
 )
 
 // The judges of a document: the CUE definitions, the API server's own code over the CRD, and the Go check. They must
@@ -149,18 +149,6 @@ func goTypes(kind string, doc []byte) ([]byte, error) {
 	return json.Marshal(v)
 }
 
-// decode returns a document as schemas.Check takes it, numbers exact.
-func decode(t testing.TB, doc []byte) any {
-	t.Helper()
-	d := json.NewDecoder(bytes.NewReader(doc))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
 // verdict is what the three judges say about a document.
 type verdict struct {
 	cue    error
@@ -170,7 +158,7 @@ type verdict struct {
 
 func (j *judges) judge(t testing.TB, kind string, doc []byte) verdict {
 	t.Helper()
-	v := verdict{cue: j.cue(t, kind, doc), check: schemas.Check(kind, decode(t, doc))}
+	v := verdict{cue: j.cue(t, kind, doc), check: schemas.Check(kind, documents.Decode(t, doc))}
 	if s, ok := j.kinds[kind]; ok {
 		_, v.server = s.create(t, doc)
 	} else if len(v.check) > 0 { // a Test has no CRD
@@ -193,12 +181,12 @@ func (v verdict) String() string {
 // back as it was.
 func (j *judges) roundTrips(t testing.TB, kind string, doc []byte) {
 	t.Helper()
-	want := decode(t, doc)
+	want := documents.Decode(t, doc)
 	back, err := goTypes(kind, doc)
 	if err != nil {
 		t.Fatalf("the Go type refuses an accepted document: %v\n%s", err, doc)
 	}
-	if got := decode(t, back); !reflect.DeepEqual(got, want) {
+	if got := documents.Decode(t, back); !reflect.DeepEqual(got, want) {
 		t.Errorf("S14: through the Go type\n%s\nbecomes\n%s", doc, back)
 	}
 	if s, ok := j.kinds[kind]; ok {
@@ -207,19 +195,10 @@ func (j *judges) roundTrips(t testing.TB, kind string, doc []byte) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := decode(t, raw); !reflect.DeepEqual(got, want) {
+		if got := documents.Decode(t, raw); !reflect.DeepEqual(got, want) {
 			t.Errorf("S14: through the API server\n%s\nbecomes\n%s", doc, raw)
 		}
 	}
-}
-
-func toJSON(t testing.TB, text string) []byte {
-	t.Helper()
-	doc, err := yaml.YAMLToJSONStrict([]byte(text))
-	if err != nil {
-		t.Fatalf("%v in\n%s", err, text)
-	}
-	return doc
 }
 
 func messages(list []refusal) string {

@@ -1,10 +1,34 @@
-package schemas_test
+// Package documents has what the language is tested with: documents that are good, changes that spoil them, and a
+// generator of more of both. The tests of schemas judge them in process, those of test/apiserver on a live API server.
+package documents
 
-// refusedCase is a change that every judge refuses: the YAML that is put at a path in a base ("-" takes away what is
-// there), and the message.
-type refusedCase struct{ base, path, value, message string }
+import (
+	"maps"
+	"slices"
+)
 
-// bases are documents that every judge accepts; cases change one thing in them.
+// Refusal is a change that every judge refuses: the YAML that is put at a path in a base ("-" takes away what is
+// there), and the message. An empty message stands for the API server's own words about types, bounds and patterns.
+type Refusal struct{ Base, Path, Value, Message string }
+
+// Bases returns the names of the documents that every judge accepts, sorted; Refusals change one thing in them. Together
+// they use every field of the language.
+func Bases() []string { return slices.Sorted(maps.Keys(bases)) }
+
+// Kind returns the definition that a base is of.
+func Kind(base string) string { return kindOf[base] }
+
+// Refusals returns the changes that every judge refuses.
+func Refusals() []Refusal {
+	out := slices.Clone(refused)
+	for _, p := range rulePlaces {
+		for _, r := range refusedRules {
+			out = append(out, Refusal{p.base, p.path, r.rule, r.message})
+		}
+	}
+	return out
+}
+
 var bases = map[string]string{
 	"policy": `
 apiVersion: policy.weir.dev/v1alpha1
@@ -169,15 +193,12 @@ authentication: required
 	"dns":  `{from: shop/web, to: kube-system/dns, name: dns, protocol: UDP, expect: allow}`,
 }
 
-// kindOf is the definition that a base is of.
 var kindOf = map[string]string{
 	"policy": "MeshPolicy", "cluster": "ClusterMeshPolicy", "config": "MeshConfig", "exception": "MeshException",
 	"platform": "MeshException", "route": "MeshRoute", "test": "Test", "ping": "Test", "gre": "Test", "dns": "Test",
 }
 
-// refused are changes that every judge refuses, with the message that the API server and the Go check give. An empty
-// message stands for the API server's own words about types, bounds and patterns.
-var refused = []refusedCase{
+var refused = []Refusal{
 	// S14: an empty list is an error that says so.
 	{"policy", "spec.ingress", "[]", `ingress is empty: leave the field out, or write isolate: ["ingress"] to close the subject`},
 	{"policy", "spec.egress", "[]", `egress is empty: leave the field out, or write isolate: ["egress"] to close the subject`},
