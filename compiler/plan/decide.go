@@ -56,11 +56,12 @@ func (p *Plan) Row(t *Table, peer PeerIndex) int {
 		return 0
 	}
 	var buf [64]byte
-	return t.Rows[string(p.RowKey(buf[:0], t, peer))]
+	row, _ := t.Rows.Find(p.RowKey(buf[:0], t, peer))
+	return row
 }
 
-// RowKey appends the identity's row key in the table: its membership in t.PeerSets, eight to a byte, lowest bit
-// first; the unknown peer's key is empty.
+// RowKey appends the row key that a known identity has in the table: its membership in t.PeerSets, eight to a byte,
+// lowest bit first.
 func (p *Plan) RowKey(buf []byte, t *Table, peer PeerIndex) []byte {
 	var b byte
 	for i, s := range t.PeerSets {

@@ -268,8 +268,9 @@ type Table struct {
 	ID ID
 	// PeerSets are places in Plan.PeerSets; a peer's row key is its membership in them, bit by bit, in this order.
 	PeerSets []int32
-	// Rows maps a row key to a row. Every key that an identity of the plan has is there. Row 0 is the unknown peer.
-	Rows map[string]int
+	// Rows maps a row key to a row. Every key that an identity of the plan has is there. Row 0 is the unknown peer,
+	// which has no key.
+	Rows Rows
 	// Starts are the first keys of port intervals, ascending, the first is 0; Classes[i] is interval i's port class.
 	Starts     []uint32
 	Classes    []uint16

@@ -8,6 +8,16 @@ type bitset []uint64
 
 func newBitset(n int) bitset { return make(bitset, (n+63)/64) }
 
+// emptied returns an empty set of some words, in the same memory where it has room.
+func emptied[S ~[]uint64](b S, words int) S {
+	if cap(b) < words {
+		return make(S, words, words+words/2)
+	}
+	b = b[:words]
+	clear(b)
+	return b
+}
+
 func (b bitset) set(i int)      { b[i>>6] |= 1 << (i & 63) }
 func (b bitset) has(i int) bool { return b[i>>6]&(1<<(i&63)) != 0 }
 

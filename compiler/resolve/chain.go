@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"math/bits"
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -60,6 +61,17 @@ type chain struct {
 	// no waypoint can decide (S25).
 	conflicts map[[2]plan.RuleIndex]bool
 	unserved  map[plan.RuleIndex]bool
+
+	// What follows is used again from cell to cell: a tier's slots, a layer's list up to its baseline, and the entries.
+	tiers   [ir.NumTiers][]*slot
+	tails   [ir.NumLayers]firstMatch
+	entries []plan.Entry
+}
+
+// begin makes the chain ready for a table.
+func (c *chain) begin(slots []slot, s *subject, d ir.Direction) {
+	c.slots, c.enrolled, c.served, c.direction = slots, s.enrolled, s.waypoint, d
+	c.tooLong, c.long, c.cut, c.conflicts, c.unserved = false, false, false, nil, nil
 }
 
 // outcome answers for the cell's slots; audit adds the rules and objects that are in audit (S30).
@@ -68,7 +80,7 @@ func (c *chain) outcome(m bitset, audit bool) (plan.Outcome, []plan.Entry) {
 	orch := c.layer(ir.Orchestrator, m, audit)
 	mesh := c.layer(ir.Mesh, m, audit)
 	provable := m.has(c.special.provable)
-	var entries []plan.Entry
+	entries := c.entries[:0]
 	for _, o := range orch {
 		for _, x := range mesh {
 			entries = append(entries, plan.Entry{Conds: concat(o.conds, x.conds), Outcome: c.combine(o.answer, x.answer, provable)})
@@ -80,6 +92,7 @@ func (c *chain) outcome(m bitset, audit bool) (plan.Outcome, []plan.Entry) {
 			break
 		}
 	}
+	c.entries = entries
 	if c.tooLong || c.long || len(entries) > maxEntries {
 		c.cut = true
 		return plan.Outcome{Verdict: plan.Deny, Reason: plan.ByCapacity, Rule: plan.None, Policy: plan.None, List: plan.None}, nil
@@ -110,11 +123,14 @@ func (c *chain) collapse(entries []plan.Entry, m bitset, audit bool) (plan.Outco
 	out := plan.Outcome{Verdict: plan.Redirect, Rule: plan.None, Policy: plan.None, Auth: auth, List: plan.None}
 	if !served {
 		out.Verdict, out.Reason, out.Auth = plan.Deny, plan.ByNoWaypoint, plan.AuthNone
+		if c.unserved == nil {
+			c.unserved = map[plan.RuleIndex]bool{}
+		}
 		c.unserved[c.firstRule(entries, m, audit)] = true
 		return out, nil
 	}
 	out.Rule = c.firstRule(entries, m, audit)
-	return out, entries
+	return out, slices.Clone(entries)
 }
 
 // firstRule is the rule that stands for a redirect: the first that decides some requests, or, where defaults decide
@@ -175,23 +191,30 @@ func denied(a answer) plan.Outcome {
 
 // layer runs a layer's tiers (S10).
 func (c *chain) layer(l ir.Layer, m bitset, audit bool) firstMatch {
-	var tiers [ir.NumTiers][]*slot
-	for i := range c.slots {
-		s := &c.slots[i]
-		if s.layer == l && m.has(i) && (audit || !s.audit) {
-			tiers[s.tier] = append(tiers[s.tier], s)
+	for t := range c.tiers {
+		c.tiers[t] = c.tiers[t][:0]
+	}
+	for i := range m {
+		for w := m[i]; w != 0; w &= w - 1 {
+			at := i<<6 + bits.TrailingZeros64(w)
+			if at >= len(c.slots) {
+				break // what is left are special slots
+			}
+			if s := &c.slots[at]; s.layer == l && (audit || !s.audit) {
+				c.tiers[s.tier] = append(c.tiers[s.tier], s)
+			}
 		}
 	}
-	tail := c.namespaceTier(tiers[ir.Namespace], l, audit)
+	tail := c.namespaceTier(c.tails[l][:0], c.tiers[ir.Namespace], l, audit)
 	if n := len(tail); n == 0 || tail[n-1].conds != nil {
-		tail = append(tail, c.sequence(groups(tiers[ir.Baseline]), firstMatch{{answer: nothing}}, nil)...)
+		tail = append(tail, c.sequence(groups(c.tiers[ir.Baseline]), firstMatch{{answer: nothing}}, nil)...)
 	}
-	return c.sequence(groups(tiers[ir.Admin]), tail, tail)
+	c.tails[l] = tail
+	return c.sequence(groups(c.tiers[ir.Admin]), tail, tail)
 }
 
-// namespaceTier lists denies, then allows, then isolation: the slots come in this order.
-func (c *chain) namespaceTier(slots []*slot, l ir.Layer, audit bool) firstMatch {
-	var out firstMatch
+// namespaceTier appends denies, then allows, then isolation: the slots come in this order.
+func (c *chain) namespaceTier(out firstMatch, slots []*slot, l ir.Layer, audit bool) firstMatch {
 	for _, s := range slots {
 		out = append(out, s.says())
 		if s.http == nil {
@@ -317,6 +340,9 @@ func (c *chain) agree(l ir.Layer, a, b answer) answer {
 			return b
 		}
 		return a
+	}
+	if c.conflicts == nil {
+		c.conflicts = map[[2]plan.RuleIndex]bool{}
 	}
 	c.conflicts[[2]plan.RuleIndex{a.rule, b.rule}] = true
 	if l == ir.Orchestrator {

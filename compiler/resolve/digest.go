@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -113,8 +112,9 @@ func (c *compiler) tableIDs() []plan.ID {
 	workers := max(1, min(4, len(out)/64))
 	for w := range workers {
 		wg.Go(func() {
+			var buf []byte
 			for i := w; i < len(out); i += workers {
-				out[i] = subjectID(c.plan, &c.plan.Subjects[i])
+				out[i], buf = subjectID(c.plan, &c.plan.Subjects[i], buf)
 			}
 		})
 	}
@@ -122,24 +122,27 @@ func (c *compiler) tableIDs() []plan.ID {
 	return out
 }
 
-// subjectID hashes a subject together with its tables, whose ids it sets.
-func subjectID(p *plan.Plan, s *plan.Subject) plan.ID {
-	id := append([]byte(nil), s.ID[:]...)
+// subjectID hashes a subject together with its tables, whose ids it sets; buf is used for what is hashed.
+func subjectID(p *plan.Plan, s *plan.Subject, buf []byte) (id plan.ID, used []byte) {
 	for _, t := range s.Tables {
-		t.ID = tableID(p, t)
-		id = append(id, t.ID[:]...)
+		t.ID, buf = tableID(p, t, buf)
 	}
-	return hashBytes("subject tables", id)
+	buf = append(buf[:0], s.ID[:]...)
+	for _, t := range s.Tables {
+		buf = append(buf, t.ID[:]...)
+	}
+	return hashBytes("subject tables", buf), buf
 }
 
-func tableID(p *plan.Plan, t *plan.Table) (id plan.ID) {
-	h := sha256.New()
-	buf := make([]byte, 0, max(2*len(t.Cells), 16*(len(t.PeerSets)+len(t.Decisions))+len(t.Rows)*(len(t.PeerSets)/8+6)+6*len(t.Starts)+4))
+// tableID hashes a table; buf is used for what is hashed.
+func tableID(p *plan.Plan, t *plan.Table, buf []byte) (id plan.ID, used []byte) {
+	buf = buf[:0]
 	for _, s := range t.PeerSets {
 		buf = append(buf, p.PeerSets[s].ID[:]...)
 	}
-	for _, k := range slices.Sorted(maps.Keys(t.Rows)) {
-		buf = binary.LittleEndian.AppendUint32(append(append(buf, byte(len(k))), k...), uint32(t.Rows[k]))
+	buf = append(buf, 0, 0, 0, 0, 0) // the unknown peer's row: no key, row 0
+	for i, row := range t.Rows.Of {
+		buf = binary.LittleEndian.AppendUint32(append(append(buf, byte(t.Rows.Width)), t.Rows.Key(i)...), row)
 	}
 	for i := range t.Starts {
 		buf = binary.LittleEndian.AppendUint32(buf, t.Starts[i])
@@ -149,14 +152,12 @@ func tableID(p *plan.Plan, t *plan.Table) (id plan.ID) {
 		buf = append(buf, p.Decisions[d].ID[:]...)
 	}
 	buf = binary.LittleEndian.AppendUint32(buf, uint32(t.NumClasses))
-	h.Write(buf)
-	buf = slices.Grow(buf[:0], 2*len(t.Cells))
 	for _, c := range t.Cells {
 		buf = binary.LittleEndian.AppendUint16(buf, c)
 	}
-	h.Write(buf)
-	copy(id[:], h.Sum(nil))
-	return id
+	sum := sha256.Sum256(buf)
+	copy(id[:], sum[:])
+	return id, buf
 }
 
 // frontendID hashes a service's port and the identities behind it, not their addresses.

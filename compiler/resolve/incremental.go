@@ -15,7 +15,9 @@ import (
 // (new label keys, named-port numbers, matchPods blocks, blocks around known ones, layer 7) is a cold compile.
 type Incremental struct {
 	c *compiler
-	w *worker
+	b *tableBuilder
+	// buf holds what is hashed.
+	buf []byte
 	// by finds what a change touches.
 	by *touched
 }
@@ -82,7 +84,7 @@ func (n *Incremental) Diagnostics() diag.List {
 
 func (n *Incremental) cold(in Input) {
 	n.c = compileCold(in)
-	n.w, n.by = nil, nil
+	n.b, n.by = nil, nil
 }
 
 // AddPod adds a pod. It reports whether it did so at the cost of the change.
@@ -120,7 +122,7 @@ func (n *Incremental) AddPolicy(p ir.Policy) bool {
 // ready builds the indexes on the first change.
 func (n *Incremental) ready() {
 	if n.by == nil {
-		n.w = newWorker(len(n.c.plan.Peers))
+		n.b = newTableBuilder(n.c)
 		n.by = newTouched(n.c)
 	}
 }
@@ -216,7 +218,7 @@ func (n *Incremental) freshRows(i int) {
 			checked[side] = true
 			t := n.c.plan.Subjects[side.subject].Tables[side.direction]
 			var buf [64]byte
-			if _, ok := t.Rows[string(n.c.plan.RowKey(buf[:0], t, plan.PeerIndex(i)))]; !ok {
+			if _, ok := t.Rows.Find(n.c.plan.RowKey(buf[:0], t, plan.PeerIndex(i))); !ok {
 				n.rebuild(side)
 			}
 		}
@@ -228,11 +230,11 @@ func (n *Incremental) rebuild(side *sideRef) {
 	c := n.c
 	s := &c.plan.Subjects[side.subject]
 	c.decided.remove(c.subjectIDs[side.subject])
-	built := c.build(&c.subjects.list[side.subject], side.direction, n.w)
+	built := n.b.build(&c.subjects.list[side.subject], side.direction)
 	s.Tables[side.direction] = c.placer.place(&built)
 	c.report(s, &built.found)
 	c.decisionIDsFrom(&n.c.hashed)
-	c.subjectIDs[side.subject] = subjectID(c.plan, s)
+	c.subjectIDs[side.subject], n.buf = subjectID(c.plan, s, n.buf)
 	c.decided.add(c.subjectIDs[side.subject])
 }
 
@@ -248,12 +250,14 @@ func (n *Incremental) join(i int, s *subject) {
 	c.plan.Subjects = append(c.plan.Subjects, c.planSubject(&c.subjects.list[at]))
 	ps := &c.plan.Subjects[at]
 	for d := range ir.NumDirections {
-		built := c.build(&c.subjects.list[at], d, n.w)
+		built := n.b.build(&c.subjects.list[at], d)
 		ps.Tables[d] = c.placer.place(&built)
 		c.report(ps, &built.found)
 	}
 	c.decisionIDsFrom(&c.hashed)
-	c.subjectIDs = append(c.subjectIDs, subjectID(c.plan, ps))
+	var id plan.ID
+	id, n.buf = subjectID(c.plan, ps, n.buf)
+	c.subjectIDs = append(c.subjectIDs, id)
 	c.decided.add(c.subjectIDs[at])
 	b.members = append(b.members, []int32{int32(i)})
 	b.register(c, at)

@@ -49,13 +49,13 @@ const broadFrom = 256
 type broadClasses struct {
 	// place is, by set, its place among the broad sets, or -1.
 	place []int32
-	// of is the class of each identity; size counts a class's identities; bits is its membership by place.
-	of   []int32
-	size []int32
-	bits []bitset
-	// sets are the broad sets by place; byKey finds a class.
-	sets  []int32
-	byKey map[string]int32
+	// of is the class of each identity; size counts a class's identities; classes are their memberships by place.
+	of      []int32
+	size    []int32
+	classes runs
+	// sets are the broad sets by place.
+	sets []int32
+	bits bitset // one identity's memberships, while it is classified
 }
 
 // setDef says what is in a set, for any index of identities: a union of peers, or the part of another set (or of
@@ -126,7 +126,9 @@ func (c *compiler) buildBroad() {
 		}
 	}
 	b.of = make([]int32, 1, len(c.plan.Peers)) // the unknown peer is in no class
-	b.byKey = map[string]int32{}
+	b.bits = newBitset(max(1, len(b.sets)))
+	b.classes = newRuns()
+	b.classes.reset(len(b.bits))
 	for p := 1; p < len(c.plan.Peers); p++ {
 		c.classify(p)
 	}
@@ -135,20 +137,17 @@ func (c *compiler) buildBroad() {
 // classify puts an identity into its class.
 func (c *compiler) classify(peer int) {
 	b := &c.sets.broad
-	bits := newBitset(max(1, len(b.sets)))
+	clear(b.bits)
 	for at, s := range b.sets {
 		if c.plan.PeerSets[s].Has(plan.PeerIndex(peer)) {
-			bits.set(at)
+			b.bits.set(at)
 		}
 	}
-	key := wordsKey(bits)
-	class, ok := b.byKey[key]
-	if !ok {
-		class = int32(len(b.bits))
-		b.byKey[key] = class
-		b.bits, b.size = append(b.bits, bits), append(b.size, 0)
+	class, fresh := b.classes.intern(b.bits)
+	if fresh {
+		b.size = append(b.size, 0)
 	}
-	b.of = append(b.of, class)
+	b.of = append(b.of, int32(class))
 	b.size[class]++
 }
 

@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -21,7 +20,8 @@ type slot struct {
 	plain    bool
 	notAfter int64
 	http     []ir.HTTPMatch
-	match    match
+	set      int32
+	ports    []interval
 }
 
 // special slots hold facts about the cell, not rules.
@@ -32,55 +32,80 @@ type special struct {
 	waypoint int
 }
 
-// tableSlots lists the rules of a subject and direction in the order in which they are asked.
-func (c *compiler) tableSlots(s *subject, d ir.Direction) []slot {
-	var out []slot
-	now := c.in.Now.Unix()
-	for _, k := range s.policies {
-		pol := c.policies[k]
-		for j := range pol.Rules {
-			r := &pol.Rules[j]
-			ends := r.Action == ir.Allow && !r.NotAfter.IsZero() // a deny or pass has no end (S28)
-			if r.Direction != d || ends && r.NotAfter.Unix() <= now {
-				continue // what has ended matches nothing
-			}
-			if pol.Layer == ir.Mesh && r.Action == ir.Allow && !r.Plaintext && !s.enrolled {
-				continue // without an SVID nothing can be proved (S18)
-			}
-			base := slot{rule: c.ruleBase[k] + plan.RuleIndex(j), policy: plan.PolicyIndex(k), layer: pol.Layer, tier: pol.Tier,
-				priority: pol.Priority, action: r.Action, audit: r.Audit || pol.Audit, plain: r.Plaintext, http: r.HTTP}
-			if ends {
-				base.notAfter = r.NotAfter.Unix()
-			}
-			for _, m := range c.sets.matches[base.rule] {
-				base.match = s.ownNames(m)
-				out = append(out, base)
+// tableSlots lists the rules of a subject and direction in the order in which they are asked. Policies come in the
+// order of their layers, tiers and priorities; what is left is to order the namespace tier by rank.
+func (b *tableBuilder) tableSlots(s *subject, d ir.Direction) []slot {
+	out := b.chain.slots[:0]
+	for first, last := 0, 0; first < len(s.policies); first = last {
+		pol := b.c.policies[s.policies[first]]
+		for last < len(s.policies) && sameTier(pol, b.c.policies[s.policies[last]]) {
+			last++
+		}
+		ranks := 1
+		if pol.Tier == ir.Namespace {
+			ranks = numRanks
+		}
+		for rank := range ranks {
+			for _, k := range s.policies[first:last] {
+				out = b.policySlots(out, s, k, d, rank)
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b slot) int {
-		return cmp.Or(cmp.Compare(a.layer, b.layer), cmp.Compare(a.tier, b.tier), cmp.Compare(a.rank(), b.rank()))
-	})
 	return out
 }
 
-// rank orders the namespace tier: denies, then allows, those that ask for authentication first, so that the
+func sameTier(a, b *ir.Policy) bool { return a.Layer == b.Layer && a.Tier == b.Tier }
+
+// policySlots appends the rules of a policy that have a rank.
+func (b *tableBuilder) policySlots(out []slot, s *subject, k int32, d ir.Direction, rank int) []slot {
+	pol := b.c.policies[k]
+	now := b.c.in.Now.Unix()
+	for j := range pol.Rules {
+		r := &pol.Rules[j]
+		if r.Direction != d || rankOf(pol, r) != rank {
+			continue
+		}
+		ends := r.Action == ir.Allow && !r.NotAfter.IsZero() // a deny or pass has no end (S28)
+		if ends && r.NotAfter.Unix() <= now {
+			continue // what has ended matches nothing
+		}
+		if pol.Layer == ir.Mesh && r.Action == ir.Allow && !r.Plaintext && !s.enrolled {
+			continue // without an SVID nothing can be proved (S18)
+		}
+		base := slot{rule: b.c.ruleBase[k] + plan.RuleIndex(j), policy: plan.PolicyIndex(k), layer: pol.Layer, tier: pol.Tier,
+			priority: pol.Priority, action: r.Action, audit: r.Audit || pol.Audit, plain: r.Plaintext, http: r.HTTP}
+		if ends {
+			base.notAfter = r.NotAfter.Unix()
+		}
+		for i := range b.c.sets.matches[base.rule] {
+			m := &b.c.sets.matches[base.rule][i]
+			base.set, base.ports = m.set, s.ownPorts(m)
+			out = append(out, base)
+		}
+	}
+	return out
+}
+
+// numRanks is how many ranks the namespace tier has.
+const numRanks = 3
+
+// rankOf orders the namespace tier: denies, then allows, those that ask for authentication first, so that the
 // strictest is met first (S10, S19). The other tiers keep the order of their objects and rules.
-func (s *slot) rank() int {
+func rankOf(p *ir.Policy, r *ir.Rule) int {
 	switch {
-	case s.tier != ir.Namespace, s.action == ir.Deny:
+	case p.Tier != ir.Namespace, r.Action == ir.Deny:
 		return 0
-	case !s.plain:
+	case !r.Plaintext:
 		return 1
 	default:
 		return 2
 	}
 }
 
-// ownNames puts the subject's own numbers in the place of an ingress rule's named ports.
-func (s *subject) ownNames(m match) match {
+// ownPorts are the ports of a match, with the subject's own numbers in the place of an ingress rule's named ports.
+func (s *subject) ownPorts(m *match) []interval {
 	if m.names == nil {
-		return m
+		return m.ports
 	}
 	ports := slices.Clone(m.ports)
 	for _, n := range m.names {
@@ -91,5 +116,5 @@ func (s *subject) ownNames(m match) match {
 			}
 		}
 	}
-	return match{set: m.set, ports: merge(ports)}
+	return merge(ports)
 }

@@ -2,9 +2,6 @@ package resolve
 
 import (
 	"bytes"
-	"encoding/binary"
-	"hash/maphash"
-	"math/bits"
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -15,6 +12,8 @@ import (
 type built struct {
 	table     plan.Table
 	decisions []local
+	// lists are the request lists that the decisions name by their places here.
+	lists [][]plan.Entry
 	found
 }
 
@@ -25,45 +24,76 @@ type found struct {
 	unserved  map[plan.RuleIndex]bool
 }
 
-// local is a decision of one table: entries are the request lists of the enforced and the audit chain, then is a
-// place among the table's decisions.
+// local is a decision of one table: list and auditList are places among the table's request lists, or plan.None, and
+// then is a place among its decisions.
 type local struct {
 	plan.Decision
-	entries, auditEntries []plan.Entry
-	then                  int
+	list, auditList int32
+	then            int32
 }
 
-// tableBuilder compiles one side of one subject.
+// tableBuilder compiles sides of subjects, one after the other. What a table needs on the way is used again for the
+// next: only what stays in the plan is allocated for each.
 type tableBuilder struct {
-	c     *compiler
-	chain chain
-	words int
-	out   built
-	// memo finds the decision of a set of slots; fast, where the rules allow it, that of the first slots that match.
-	memo     map[string]uint16
-	fast     []int32
-	split    int // first slot of the mesh layer
+	c         *compiler
+	chain     chain
+	words     int // of a set of slots
+	decisions []local
+	lists     [][]plan.Entry
+	// expiring are the slots with an end; auditing says that the audit chain may answer otherwise.
 	expiring bitset
 	auditing bool
-	scratch  bitset
+	// columns are the port classes, as sets of slots.
+	columns runs
+	edges   []uint64
+	rowKeys rowKeys
+	rows    []row
+	slab    bitset
+	masks   bitset
+	// decided finds the decision of a set of slots: it is memo's at the set's number. Where the answer is simple, it is
+	// that of the first slots that match, in fast.
+	decided runs
+	memo    []uint16
+	simple  bool
+	fast    []int32
+	split   int // first slot of the mesh layer
+	scratch bitset
+	asked   []int32
+	painter painter
+	lines   runs
+	line    []uint64
+}
+
+// undecided is, in fast, what no cell has asked for yet.
+const undecided = -1
+
+// row is a class of identities that the table's sets do not tell apart.
+type row struct {
+	// key is the place of the row's key among rowKeys.
+	key   int32
+	slots bitset
+}
+
+func newTableBuilder(c *compiler) *tableBuilder {
+	return &tableBuilder{c: c, columns: newRuns(), rowKeys: rowKeys{keys: newRuns()}, decided: newRuns(), lines: newRuns()}
 }
 
 // build compiles a subject's table for a direction.
-func (c *compiler) build(s *subject, d ir.Direction, w *worker) built {
-	b := &tableBuilder{c: c, memo: map[string]uint16{}}
-	b.chain = chain{slots: c.tableSlots(s, d), enrolled: s.enrolled, direction: d, served: s.waypoint,
-		conflicts: map[[2]plan.RuleIndex]bool{}, unserved: map[plan.RuleIndex]bool{}}
-	b.out.decisions = make([]local, 0, len(b.chain.slots)/4+8)
+func (b *tableBuilder) build(s *subject, d ir.Direction) built {
+	b.chain.begin(b.tableSlots(s, d), s, d)
+	b.decisions, b.lists, b.auditing = b.decisions[:0], nil, false
 	b.isolation(s, d)
-	sets := b.sets()
+	var out built
+	t := &out.table
+	t.PeerSets = b.sets()
 	b.words = (len(b.chain.slots) + 2 + 63) / 64
-	b.scratch = newBitset(b.words * 64)
 	b.prepare()
-	columns := b.ports()
-	rows := b.rows(sets, w)
-	b.fill(rows, columns, w)
-	b.out.found = found{b.chain.tooLong || b.chain.cut, b.chain.conflicts, b.chain.unserved}
-	return b.out
+	b.ports(t)
+	b.findRows(t)
+	b.fill(t)
+	out.decisions, out.lists = slices.Clone(b.decisions), b.lists
+	out.found = found{b.chain.tooLong || b.chain.cut, b.chain.conflicts, b.chain.unserved}
+	return out
 }
 
 func (b *tableBuilder) isolation(s *subject, d ir.Direction) {
@@ -89,12 +119,12 @@ func (b *tableBuilder) isolation(s *subject, d ir.Direction) {
 func (b *tableBuilder) sets() []int32 {
 	n := len(b.chain.slots)
 	b.chain.special = special{provable: n, waypoint: n + 1}
-	var sets []int32
+	sets := b.asked[:0]
 	orchestrator, http := false, false
 	for i := range b.chain.slots {
 		s := &b.chain.slots[i]
-		if s.match.set != anyPeer {
-			sets = append(sets, s.match.set)
+		if s.set != anyPeer {
+			sets = append(sets, s.set)
 		}
 		orchestrator = orchestrator || s.layer == ir.Orchestrator
 		http = http || s.http != nil
@@ -107,15 +137,15 @@ func (b *tableBuilder) sets() []int32 {
 	}
 	all := b.c.plan.PeerSets
 	slices.SortFunc(sets, func(x, y int32) int { return bytes.Compare(all[x].ID[:], all[y].ID[:]) })
-	sets = slices.Compact(sets)
-	b.out.table.PeerSets = sets
-	return sets
+	b.asked = sets
+	return slices.Clone(slices.Compact(sets))
 }
 
 // prepare finds out whether a cell's answer follows from the first slots that match it.
 func (b *tableBuilder) prepare() {
 	slots := b.chain.slots
-	b.expiring = newBitset(b.words * 64)
+	b.scratch = emptied(b.scratch, b.words)
+	b.expiring = emptied(b.expiring, b.words)
 	simple := true
 	b.split = len(slots)
 	for i := range slots {
@@ -131,289 +161,12 @@ func (b *tableBuilder) prepare() {
 			slots[i-1].priority == s.priority && slots[i-1].policy != s.policy
 		simple = simple && s.http == nil && s.notAfter == 0 && s.action != ir.Pass && !tied
 	}
-	if n := (b.split + 1) * (len(slots) - b.split + 1) * 2; simple && !b.auditing && n <= 1<<20 {
-		b.fast = make([]int32, n)
+	n := (b.split + 1) * (len(slots) - b.split + 1) * 2
+	b.simple = simple && !b.auditing && n <= 1<<20
+	if b.simple {
+		b.fast = slices.Grow(b.fast[:0], n)[:n]
 		for i := range b.fast {
-			b.fast[i] = -1
+			b.fast[i] = undecided
 		}
 	}
-}
-
-// ports cuts the key space where some slot begins or ends, and returns each port class's slots.
-func (b *tableBuilder) ports() []bitset {
-	var at uint32
-	current := newBitset(b.words * 64)
-	type edge struct {
-		key  uint32
-		slot int
-	}
-	var flips []edge
-	add := func(slot int, in []interval) {
-		for _, i := range in {
-			if i.first == 0 {
-				current.set(slot)
-			} else {
-				flips = append(flips, edge{i.first, slot})
-			}
-			if i.last+1 < uint32(ir.NumSpaces)<<16 {
-				flips = append(flips, edge{i.last + 1, slot})
-			}
-		}
-	}
-	for i := range b.chain.slots {
-		add(i, b.chain.slots[i].match.ports)
-	}
-	add(b.chain.special.provable, tcpPorts)
-	add(b.chain.special.waypoint, everyPort)
-	slices.SortFunc(flips, func(x, y edge) int { return int(x.key) - int(y.key) })
-	classes := map[string]uint16{}
-	var columns []bitset
-	t := &b.out.table
-	emit := func() {
-		k := wordsKey(current)
-		class, ok := classes[k]
-		if !ok && len(columns) >= plan.MaxClasses {
-			// More classes than can be numbered: the rest of the space shares a class that nothing matches.
-			b.chain.tooLong = true
-			class, ok = 0, true
-		}
-		if !ok {
-			class = uint16(len(columns))
-			classes[k] = class
-			columns = append(columns, current.clone())
-		}
-		if n := len(t.Classes); n > 0 && t.Classes[n-1] == class {
-			return
-		}
-		t.Starts, t.Classes = append(t.Starts, at), append(t.Classes, class)
-	}
-	for i := 0; i < len(flips); {
-		emit()
-		at = flips[i].key
-		for ; i < len(flips) && flips[i].key == at; i++ {
-			current.flip(flips[i].slot)
-		}
-	}
-	emit()
-	t.NumClasses = len(columns)
-	return columns
-}
-
-func wordsKey(b bitset) string {
-	out := make([]byte, 0, len(b)*8)
-	for _, w := range b {
-		out = binary.LittleEndian.AppendUint64(out, w)
-	}
-	return string(out)
-}
-
-// rows returns the slots of each row by its key, keys in order; the unknown peer's row, whose key is empty, is not
-// among them.
-func (b *tableBuilder) rows(sets []int32, w *worker) []row {
-	always := newBitset(b.words * 64)
-	masks := make([]bitset, len(sets))
-	for i := range masks {
-		masks[i] = newBitset(b.words * 64)
-	}
-	put := func(slot int, set int32) {
-		if set == anyPeer {
-			always.set(slot)
-			return
-		}
-		if at := slices.Index(sets, set); at >= 0 {
-			masks[at].set(slot)
-		}
-	}
-	for i := range b.chain.slots {
-		put(i, b.chain.slots[i].match.set)
-	}
-	put(b.chain.special.provable, b.c.sets.enrolled)
-	put(b.chain.special.waypoint, b.c.sets.waypoint)
-	keys := w.keys(b.c, sets)
-	out := make([]row, len(keys))
-	slab := make(bitset, len(keys)*b.words)
-	for i, k := range keys {
-		r := slab[i*b.words : (i+1)*b.words]
-		copy(r, always)
-		for s := range sets {
-			if k[s>>3]&(1<<(s&7)) != 0 {
-				r.or(masks[s])
-			}
-		}
-		out[i] = row{key: k, slots: r}
-	}
-	return out
-}
-
-// row is a class of identities that the table's sets do not tell apart.
-type row struct {
-	key   string
-	slots bitset
-}
-
-// fill decides every cell. Rows that are alike become one.
-func (b *tableBuilder) fill(rows []row, columns []bitset, w *worker) {
-	t := &b.out.table
-	t.Rows = make(map[string]int, len(rows)+1)
-	t.Rows[""] = 0
-	unknown := b.unknown()
-	n := len(columns)
-	cells := w.cells[:0]
-	for range n {
-		cells = append(cells, unknown)
-	}
-	clear(w.lines)
-	raw := make([]byte, 0, 2*n)
-	for _, r := range rows {
-		at := len(cells) / n
-		raw = raw[:0]
-		for _, col := range columns {
-			d := b.cell(r.slots, col)
-			cells = append(cells, d)
-			raw = binary.LittleEndian.AppendUint16(raw, d)
-		}
-		h := maphash.Bytes(w.seed, raw)
-		if same := slices.IndexFunc(w.lines[h], func(i int) bool { return slices.Equal(cells[i*n:(i+1)*n], cells[at*n:]) }); same >= 0 {
-			cells = cells[:at*n]
-			at = w.lines[h][same]
-		} else {
-			w.lines[h] = append(w.lines[h], at)
-		}
-		t.Rows[r.key] = at
-	}
-	w.cells = cells
-	t.Cells = slices.Clone(cells)
-}
-
-// unknown is the decision for an in-cluster address that no object explains (S3).
-func (b *tableBuilder) unknown() uint16 {
-	o := plan.Outcome{Verdict: plan.Deny, Reason: plan.ByUnknownAddress, Rule: plan.None, Policy: plan.None, List: plan.None}
-	return b.add(local{Decision: plan.Decision{Outcome: o, Audit: o, Log: b.c.in.Config.LogDenied && b.chain.enrolled}})
-}
-
-// add keeps a decision. A table with more than a cell can number denies what is over, with a finding.
-func (b *tableBuilder) add(d local) uint16 {
-	if len(b.out.decisions) >= plan.MaxNodeDecisions {
-		b.chain.tooLong = true
-		return 0
-	}
-	b.out.decisions = append(b.out.decisions, d)
-	return uint16(len(b.out.decisions) - 1)
-}
-
-// cell returns the decision for the slots that a row and a column share.
-func (b *tableBuilder) cell(r, col bitset) uint16 {
-	if b.fast == nil {
-		for i := range b.scratch {
-			b.scratch[i] = r[i] & col[i]
-		}
-		return b.decide(b.scratch)
-	}
-	o := first(r, col, 0, b.split)
-	m := first(r, col, b.split, len(b.chain.slots))
-	k := (o*(len(b.chain.slots)-b.split+1) + m - b.split) << 1
-	p := b.chain.special.provable
-	if r[p>>6]&col[p>>6]&(1<<(p&63)) != 0 {
-		k |= 1
-	}
-	if d := b.fast[k]; d >= 0 {
-		return uint16(d)
-	}
-	for i := range b.scratch {
-		b.scratch[i] = r[i] & col[i]
-	}
-	d := b.decide(b.scratch)
-	b.fast[k] = int32(d)
-	return d
-}
-
-// first returns the lowest slot in [from, to) that both hold, or to.
-func first(r, col bitset, from, to int) int {
-	if from >= to {
-		return to
-	}
-	i := from >> 6
-	x := r[i] & col[i] &^ (1<<(from&63) - 1)
-	for x == 0 {
-		if i++; i<<6 >= to {
-			return to
-		}
-		x = r[i] & col[i]
-	}
-	return min(i<<6+bits.TrailingZeros64(x), to)
-}
-
-// decide answers for a set of slots, once.
-func (b *tableBuilder) decide(m bitset) uint16 {
-	key := wordsKey(m)
-	if d, ok := b.memo[key]; ok {
-		return d
-	}
-	d := b.judge(m)
-	next, t := b.afterNextEnd(m)
-	for next != nil {
-		if then := b.decide(next); !sameDecision(&d, &b.out.decisions[then]) {
-			d.NotAfter, d.then = t, int(then)
-			break
-		}
-		next, t = b.afterNextEnd(next)
-	}
-	at := b.add(d)
-	b.memo[key] = at
-	return at
-}
-
-// afterNextEnd returns the slots that are left when the next of them ends, and when that is (S28).
-func (b *tableBuilder) afterNextEnd(m bitset) (bitset, int64) {
-	var end int64
-	for i := range b.chain.slots {
-		if s := &b.chain.slots[i]; b.expiring.has(i) && m.has(i) && (end == 0 || s.notAfter < end) {
-			end = s.notAfter
-		}
-	}
-	if end == 0 {
-		return nil, 0
-	}
-	out := m.clone()
-	for i := range b.chain.slots {
-		if b.expiring.has(i) && m.has(i) && b.chain.slots[i].notAfter == end {
-			out.flip(i)
-		}
-	}
-	return out, end
-}
-
-func (b *tableBuilder) judge(m bitset) local {
-	var d local
-	d.Outcome, d.entries = b.chain.outcome(m, false)
-	d.Audit, d.auditEntries = d.Outcome, d.entries
-	if b.auditing {
-		d.Audit, d.auditEntries = b.chain.outcome(m, true)
-	}
-	d.Log = b.logged(&d.Outcome)
-	return d
-}
-
-func (b *tableBuilder) logged(o *plan.Outcome) bool {
-	if o.Rule != plan.None {
-		if l := b.c.plan.Rules[o.Rule].Source.Log; l != nil {
-			return *l
-		}
-	}
-	if o.Verdict == plan.Deny {
-		return b.chain.enrolled && b.c.in.Config.LogDenied
-	}
-	return b.c.in.Config.LogAllowed
-}
-
-// sameDecision compares what two decisions of one table do, apart from their ends.
-func sameDecision(x, y *local) bool {
-	return x.Outcome == y.Outcome && x.Audit == y.Audit && x.Log == y.Log && y.NotAfter == 0 &&
-		sameEntries(x.entries, y.entries) && sameEntries(x.auditEntries, y.auditEntries)
-}
-
-func sameEntries(x, y []plan.Entry) bool {
-	return slices.EqualFunc(x, y, func(a, b plan.Entry) bool {
-		return a.Outcome == b.Outcome && hashOf("conds", a.Conds) == hashOf("conds", b.Conds)
-	})
 }
