@@ -71,7 +71,8 @@ func (w *World) portsOf(endpoint int) []plan.PortKey {
 		}
 	}
 	if s := w.Plan.SubjectOf(e.Peers[0]); s != nil && !e.HostNetwork {
-		out = append(out, classes(s.Tables[ir.Ingress])...)
+		tried, _ := someClasses(s.Tables[ir.Ingress])
+		out = append(out, tried...)
 	}
 	return tidy(append(out, plan.Key(ir.TCP, undeclared), plan.Key(ir.UDP, undeclared), plan.Key(ir.SCTP, undeclared)))
 }
@@ -80,7 +81,8 @@ func (w *World) portsOf(endpoint int) []plan.PortKey {
 func (w *World) outsidePorts() []plan.PortKey {
 	out := []plan.PortKey{plan.Key(ir.TCP, undeclared), plan.Key(ir.UDP, undeclared)}
 	for i := range w.Plan.Subjects {
-		out = append(out, classes(w.Plan.Subjects[i].Tables[ir.Egress])...)
+		tried, _ := someClasses(w.Plan.Subjects[i].Tables[ir.Egress])
+		out = append(out, tried...)
 	}
 	for i := range w.Plan.Frontends { // bare addresses behind services
 		for _, b := range w.Plan.Frontends[i].Backends {
@@ -89,8 +91,29 @@ func (w *World) outsidePorts() []plan.PortKey {
 			}
 		}
 	}
-	out = tidy(out)
-	return out[:min(len(out), 2*classesTried)]
+	return tidy(out)
+}
+
+// untried counts the classes of ports that the run leaves out, over all tables.
+func (w *World) untried() int {
+	seen, n := map[*plan.Table]bool{}, 0
+	for i := range w.Plan.Subjects {
+		for _, t := range w.Plan.Subjects[i].Tables {
+			if !seen[t] {
+				seen[t] = true
+				_, left := someClasses(t)
+				n += left
+			}
+		}
+	}
+	return n
+}
+
+// someClasses picks a port of each class of a table, up to classesTried of them, and says how many it left out.
+func someClasses(t *plan.Table) (tried []plan.PortKey, left int) {
+	all := classes(t)
+	tried = all[:min(len(all), classesTried)]
+	return tried, len(all) - len(tried)
 }
 
 // classes picks a port of each class of a table, in the spaces that have ports.
@@ -105,7 +128,7 @@ func classes(t *plan.Table) []plan.PortKey {
 				continue
 			}
 		}
-		if k.Space() >= ir.ICMPv4 || seen[t.Classes[i]] || len(out) == classesTried {
+		if k.Space() >= ir.ICMPv4 || seen[t.Classes[i]] {
 			continue
 		}
 		seen[t.Classes[i]] = true

@@ -18,6 +18,8 @@ type Result struct {
 	Digest     string              `json:"decisionDigest"`
 	Mode       datapath.AttachMode `json:"datapath"`
 	Probes     int                 `json:"probes"`
+	// Untried counts classes of ports that were left out: at most classesTried of a table are tried.
+	Untried int `json:"untriedPortClasses"`
 	// Allowed and Denied are the probes' fates as seen.
 	Allowed    int        `json:"allowed"`
 	Denied     int        `json:"denied"`
@@ -78,6 +80,9 @@ func (r *Result) header(w io.Writer, nodes int, generation uint64) {
 func (r *Result) verdict(w io.Writer) {
 	fmt.Fprintf(w, "%s: %s as planned (%s allowed, %s denied) · %s\n", count(r.Probes, "probe"), thousands(r.Probes-len(r.Mismatches)),
 		thousands(r.Allowed), thousands(r.Denied), mismatches(len(r.Mismatches)))
+	if r.Untried > 0 {
+		fmt.Fprintf(w, "  not tried: %s; of one table, %d are (`weir test --kernel` tries all)\n", countOf(r.Untried, "class of ports", "classes of ports"), classesTried)
+	}
 	for i := range r.Mismatches {
 		fmt.Fprintf(w, "  %s\n", r.Mismatches[i].String())
 	}
@@ -90,11 +95,13 @@ func mismatches(n int) string {
 	return thousands(n) + " mismatches"
 }
 
-func count(n int, what string) string {
+func count(n int, what string) string { return countOf(n, what, what+"s") }
+
+func countOf(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + what
+		return "1 " + one
 	}
-	return thousands(n) + " " + what + "s"
+	return thousands(n) + " " + many
 }
 
 // thousands prints 5580 as 5,580.
