@@ -22,6 +22,9 @@ func run() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), endSignals...)
 	defer stop()
+	// A second Ctrl-C ends the program at once: a write may be stuck at a reader that does not read. What a lab then leaves
+	// the next lab command takes away.
+	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) })
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv}
 	return a.main(ctx, os.Args)
 }

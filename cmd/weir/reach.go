@@ -3,18 +3,22 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weir-mesh/weir/compiler/analyze"
+	"github.com/weir-mesh/weir/compiler/plan"
 )
 
 func (a *app) reachCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "reach [PATH...]",
-		Short:   "List what may talk to what",
+		Use:   "reach [PATH...]",
+		Short: "List what may talk to what",
+		Long: `Reach lists every connection that some rule or default lets through: from whom, to whom, on which ports, with which
+requests, and how it is authenticated.
+
+Pods without an owner that no rule can tell apart are one line where there are more than eight of them; -o json names
+them (fromPods, toPods). -o lines lists every pair of workloads, one a line: FROM => TO : PORTS.`,
 		Example: "  weir reach policies/\n  weir reach -o svg policies/ > reach.svg",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.reach(cmd.Context(), args) },
 	}
@@ -31,38 +35,38 @@ func (a *app) reach(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err = a.writeReach(ctx, n, r.Plan); ctx.Err() != nil {
+		return exit(statusUnknown, errors.New("interrupted"))
+	}
+	return err
+}
+
+// writeReach lists the pairs in the format that was asked for.
+func (a *app) writeReach(ctx context.Context, n *analyze.Names, p *plan.Plan) error {
 	if a.flags.output == "lines" {
-		_, err := io.WriteString(a.out, joinLines(analyze.Lines(r.Plan)))
-		return err
+		return analyze.ReachLines(ctx, a.out, p)
 	}
 	done := a.progress("looking at every pair")
 	rows, err := n.Reach(ctx)
 	done()
 	if err != nil {
-		return exit(statusUnknown, errors.New("interrupted"))
+		return err
 	}
 	switch a.flags.output {
 	case "json":
-		return analyze.ReachJSON(a.out, rows)
+		return analyze.ReachJSON(ctx, a.out, rows)
 	case "csv":
-		return analyze.ReachCSV(a.out, rows)
+		return analyze.ReachCSV(ctx, a.out, rows)
 	case "md":
-		return analyze.ReachMarkdown(a.out, rows)
+		return analyze.ReachMarkdown(ctx, a.out, rows)
 	case "dot":
-		return analyze.ReachDot(a.out, rows)
+		return analyze.ReachDot(ctx, a.out, rows)
 	case "svg":
-		return analyze.ReachSVG(a.out, rows)
+		return analyze.ReachSVG(ctx, a.out, rows)
 	}
 	st, err := a.style(a.out)
 	if err != nil {
 		return err
 	}
-	return analyze.ReachTable(a.out, rows, st)
-}
-
-func joinLines(lines []string) string {
-	if len(lines) == 0 {
-		return ""
-	}
-	return strings.Join(lines, "\n") + "\n"
+	return analyze.ReachTable(ctx, a.out, rows, st)
 }

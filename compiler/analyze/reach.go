@@ -24,6 +24,9 @@ type Row struct {
 	Via string `json:"via"`
 	// Except are blocks of the world that the row does not hold for.
 	Except []string `json:"except,omitempty"`
+	// FromPods and ToPods are the pods, ns/name, where From or To stands for many that are alike.
+	FromPods []string `json:"fromPods,omitempty"`
+	ToPods   []string `json:"toPods,omitempty"`
 }
 
 // reachEnd is one line's end: a workload, or something that is no pod.
@@ -37,7 +40,13 @@ type reachEnd struct {
 	pod   bool
 	// pods is how many pods the end is: one talks to itself anyway (S6).
 	pods int
+	// alike are the pods of an end that stands for many.
+	alike []string
 }
+
+// manyAlike is how many pods without an owner, and which no rule can tell apart, have lines of their own: each of a few
+// is somebody's; many, with a line for every two of them, are noise.
+const manyAlike = 8
 
 // keyRange is a range of port keys, both ends included.
 type keyRange struct{ first, last uint32 }
@@ -66,17 +75,15 @@ func (n *Names) Reach(ctx context.Context) ([]Row, error) {
 			return nil, err
 		}
 		for j := range ends {
+			if j%foldEvery == foldEvery-1 && ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			if a, b := &ends[i], &ends[j]; (a.pod || b.pod) && (i != j || a.pods > 1) {
-				rows = append(rows, r.pair(a, b)...)
+				rows = r.pair(rows, a, b)
 			}
 		}
 	}
-	rows, err := fold(ctx, rows, ends)
-	if err != nil {
-		return nil, err
-	}
-	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To)) })
-	return rows, ctx.Err()
+	return fold(ctx, rows, ends) // in order, as the ends are
 }
 
 type reacher struct {
@@ -94,7 +101,7 @@ type pairKey struct {
 	together, apart bool
 }
 
-// ends lists workloads, then the rest: nodes, the API server, and each block of the world that some rule tells apart.
+// ends lists, by name, workloads and the rest: nodes, the API server, and each block of the world that some rule tells apart.
 // Pods that share their node's network are the node (S1).
 func (r *reacher) ends() []reachEnd {
 	var out []reachEnd
@@ -111,16 +118,24 @@ func (r *reacher) ends() []reachEnd {
 		}
 		return &out[i]
 	}
+	alike := r.alike()
 	for i := range r.plan.Endpoints {
 		ep := &r.plan.Endpoints[i]
 		if ep.HostNetwork {
 			continue
 		}
+		name, pods := r.names.Label(int32(i)), alike[likeness(ep)]
+		if len(pods) > manyAlike {
+			name = fmt.Sprintf("%s and %d more like it", pods[0], len(pods)-1)
+		}
 		for j, p := range ep.Peers {
-			e := add(r.names.Label(int32(i)), p, true)
+			e := add(name, p, true)
 			if j == 0 {
 				e.nodes = append(e.nodes, ep.Node)
 				e.pods += max(1, int(ep.Replicas))
+			}
+			if len(pods) > manyAlike {
+				e.alike = pods
 			}
 		}
 	}
@@ -150,24 +165,47 @@ func (r *reacher) ends() []reachEnd {
 		}
 		e.class = classes[key]
 	}
+	slices.SortFunc(out, func(a, b reachEnd) int { return cmp.Compare(a.name, b.name) })
 	return out
 }
 
-// pair makes the lines from one end to another.
-func (r *reacher) pair(a, b *reachEnd) []Row {
+// likeness is a key that pods without an owner share when no rule can tell them apart; "" for other pods.
+func likeness(e *plan.Endpoint) string {
+	if !strings.HasPrefix(e.Workload, "Pod/") || e.HostNetwork {
+		return ""
+	}
+	return e.Namespace + fmt.Sprint(e.Peers)
+}
+
+// alike lists the pods without an owner by likeness, in order.
+func (r *reacher) alike() map[string][]string {
+	out := map[string][]string{}
+	for i := range r.plan.Endpoints {
+		if key := likeness(&r.plan.Endpoints[i]); key != "" {
+			out[key] = append(out[key], r.names.Label(int32(i)))
+		}
+	}
+	for _, pods := range out {
+		slices.Sort(pods)
+	}
+	return out
+}
+
+// pair appends the lines from one end to another.
+func (r *reacher) pair(rows []Row, a, b *reachEnd) []Row {
 	if b.name == "own-node" {
-		return nil // seen from the pod only as a source (S5)
+		return rows // seen from the pod only as a source (S5)
 	}
 	key := pairKey{from: a.class, to: b.class}
 	key.together, key.apart = meet(a.nodes, b.nodes)
-	rows, ok := r.pairs[key]
+	found, ok := r.pairs[key]
 	if !ok {
-		rows = r.lines(a, b, attested(key.together, key.apart))
-		r.pairs[key] = rows
+		found = r.lines(a, b, attested(key.together, key.apart))
+		r.pairs[key] = found
 	}
-	rows = slices.Clone(rows)
-	for i := range rows {
-		rows[i].From, rows[i].To = a.name, b.name
+	for _, row := range found {
+		row.From, row.To, row.FromPods, row.ToPods = a.name, b.name, a.alike, b.alike
+		rows = append(rows, row)
 	}
 	return rows
 }
@@ -196,7 +234,7 @@ func (r *reacher) lines(a, b *reachEnd, how string) []Row {
 	return joinRows(rows)
 }
 
-// foldEvery is how many rows fold looks at between two looks at the context.
+// foldEvery is how many rows are looked at between two looks at the context.
 const foldEvery = 1 << 12
 
 // rowEnds are the names at the ends of a row.
@@ -221,7 +259,7 @@ func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
 		}
 		by[rowEnds{r.From, r.To}] = append(by[rowEnds{r.From, r.To}], r)
 	}
-	var out []Row
+	out := rows[:0]
 	for i, r := range rows {
 		if i%foldEvery == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -246,7 +284,7 @@ func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
 		}
 		out = append(out, r)
 	}
-	return out, nil
+	return out, ctx.Err()
 }
 
 // wider is the end that holds another: world holds its blocks, the nodes the API server.

@@ -3,8 +3,16 @@ package analyze
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/netip"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/weir-mesh/weir/compiler/inventory"
+	"github.com/weir-mesh/weir/compiler/resolve"
 )
 
 // TestReachEnds holds that reach ends with its context.
@@ -18,6 +26,83 @@ func TestReachEnds(t *testing.T) {
 	if rows, err := n.Reach(ctx); !errors.Is(err, context.Canceled) || rows != nil {
 		t.Errorf("after the end of its context: %d rows, err %v", len(rows), err)
 	}
+}
+
+// TestReachWritersEnd holds that no listing goes on when its context has ended, however many rows there are, and that a
+// writer's own error ends it.
+func TestReachWritersEnd(t *testing.T) {
+	rows := make([]Row, 1<<16)
+	for i := range rows {
+		rows[i] = Row{From: fmt.Sprintf("a/w%d", i), To: "a/b", Ports: []string{"any"}, Via: "mTLS"}
+	}
+	for name, write := range map[string]func(context.Context, io.Writer) error{
+		"table": func(ctx context.Context, w io.Writer) error { return ReachTable(ctx, w, rows, Style{}) },
+		"json":  func(ctx context.Context, w io.Writer) error { return ReachJSON(ctx, w, rows) },
+		"csv":   func(ctx context.Context, w io.Writer) error { return ReachCSV(ctx, w, rows) },
+		"md":    func(ctx context.Context, w io.Writer) error { return ReachMarkdown(ctx, w, rows) },
+		"dot":   func(ctx context.Context, w io.Writer) error { return ReachDot(ctx, w, rows) },
+		"svg":   func(ctx context.Context, w io.Writer) error { return ReachSVG(ctx, w, rows) },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := &cancelling{cancel: cancel}
+		if err := write(ctx, c); !errors.Is(err, context.Canceled) || c.writes != 1 {
+			t.Errorf("%s: %v after %d writes, want its context's end after 1", name, err, c.writes)
+		}
+		full := errors.New("full")
+		if err := write(t.Context(), &cancelling{cancel: func() {}, err: full}); !errors.Is(err, full) {
+			t.Errorf("%s: %v, want the writer's own error", name, err)
+		}
+	}
+}
+
+// cancelling is a writer that ends a context, or fails, at its first write.
+type cancelling struct {
+	cancel context.CancelFunc
+	err    error
+	writes int
+}
+
+func (c *cancelling) Write(b []byte) (int, error) {
+	c.writes++
+	c.cancel()
+	return len(b), c.err
+}
+
+// TestReachAlike holds that many pods without an owner, which no rule tells apart, are one end, and few are not.
+func TestReachAlike(t *testing.T) {
+	for pods, want := range map[int]string{manyAlike: "", manyAlike + 1: "x/p1 and 8 more like it"} {
+		n := namesOf(t, worldOfPods(pods))
+		rows, err := n.Reach(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		between := 0
+		for _, r := range rows {
+			if strings.HasPrefix(r.From, "x/") && strings.HasPrefix(r.To, "x/") {
+				between++
+				if want != "" && (r.From != want || r.To != want || len(r.FromPods) != pods || len(r.ToPods) != pods) {
+					t.Errorf("%+v", r)
+				}
+			}
+		}
+		if wantRows := map[bool]int{true: 1, false: pods * (pods - 1)}[want != ""]; between != wantRows {
+			t.Errorf("%d pods: %d rows between them, want %d", pods, between, wantRows)
+		}
+		if lines := len(Lines(n.plan)); lines < pods*(pods-1) {
+			t.Errorf("%d pods: %d lines, which list every pair", pods, lines)
+		}
+	}
+}
+
+// worldOfPods is a namespace of bare pods that no rule names.
+func worldOfPods(n int) resolve.Input {
+	inv := &inventory.Inventory{Namespaces: []inventory.Namespace{{Name: "x"}}}
+	for i := range n {
+		name := fmt.Sprintf("p%d", i+1)
+		inv.Pods = append(inv.Pods, inventory.Pod{Namespace: "x", Name: name, ServiceAccount: "default",
+			Workload: inventory.Workload{Kind: "Pod", Namespace: "x", Name: name}, Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)})}})
+	}
+	return resolve.Input{Inventory: inv, Now: time.Unix(1, 0)}
 }
 
 // TestMeet holds which pairs of nodes two sets of pods have.

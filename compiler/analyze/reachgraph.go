@@ -1,8 +1,10 @@
 package analyze
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -11,27 +13,26 @@ import (
 
 // nodesOf lists the names in the rows, in order.
 func nodesOf(rows []Row) []string {
-	var out []string
+	names := map[string]bool{}
 	for i := range rows {
-		out = append(out, rows[i].From, rows[i].To)
+		names[rows[i].From], names[rows[i].To] = true, true
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	return slices.Sorted(maps.Keys(names))
 }
 
 // label is what an edge says.
 func (r *Row) label() string { return strings.Join(append(slices.Clone(r.Ports), r.Requests...), ", ") }
 
 // ReachDot writes the rows as a graph for Graphviz, one cluster a namespace.
-func ReachDot(w io.Writer, rows []Row) error {
-	var b strings.Builder
-	b.WriteString("digraph reach {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=9];\n")
+func ReachDot(ctx context.Context, w io.Writer, rows []Row) error {
+	b := newListing(ctx, w)
+	_, _ = b.WriteString("digraph reach {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=9];\n")
 	byNamespace := map[string][]string{}
 	var namespaces []string
 	for _, n := range nodesOf(rows) {
 		ns, _, ok := strings.Cut(n, "/")
 		if _, err := netip.ParsePrefix(n); err == nil || !ok {
-			fmt.Fprintf(&b, "  %q [shape=ellipse];\n", n)
+			_, _ = fmt.Fprintf(b, "  %q [shape=ellipse];\n", n)
 			continue
 		}
 		if byNamespace[ns] == nil {
@@ -40,19 +41,21 @@ func ReachDot(w io.Writer, rows []Row) error {
 		byNamespace[ns] = append(byNamespace[ns], n)
 	}
 	for _, ns := range namespaces {
-		fmt.Fprintf(&b, "  subgraph %q {\n    label=%q;\n", "cluster_"+ns, ns)
+		_, _ = fmt.Fprintf(b, "  subgraph %q {\n    label=%q;\n", "cluster_"+ns, ns)
 		for _, n := range byNamespace[ns] {
-			fmt.Fprintf(&b, "    %q [label=%q];\n", n, strings.TrimPrefix(n, ns+"/"))
+			_, _ = fmt.Fprintf(b, "    %q [label=%q];\n", n, strings.TrimPrefix(n, ns+"/"))
 		}
-		b.WriteString("  }\n")
+		_, _ = b.WriteString("  }\n")
 	}
 	for i := range rows {
 		r := &rows[i]
-		fmt.Fprintf(&b, "  %q -> %q [label=%q, tooltip=%q];\n", r.From, r.To, r.label(), r.via())
+		_, _ = fmt.Fprintf(b, "  %q -> %q [label=%q, tooltip=%q];\n", r.From, r.To, r.label(), r.via())
+		if err := b.failed(); err != nil {
+			return err
+		}
 	}
-	b.WriteString("}\n")
-	_, err := io.WriteString(w, b.String())
-	return wrapWrite(err)
+	_, _ = b.WriteString("}\n")
+	return b.end()
 }
 
 // The picture's measures, in pixels.
@@ -69,7 +72,7 @@ type point struct{ x, y float64 }
 
 // ReachSVG writes the rows as a picture: the ends on a circle, an arrow for each row. The same rows give the same
 // bytes; it needs no other program.
-func ReachSVG(w io.Writer, rows []Row) error {
+func ReachSVG(ctx context.Context, w io.Writer, rows []Row) error {
 	nodes := nodesOf(rows)
 	widest := 0
 	for _, n := range nodes {
@@ -85,34 +88,36 @@ func ReachSVG(w io.Writer, rows []Row) error {
 		a := 2*math.Pi*float64(i)/float64(len(nodes)) - math.Pi/2
 		at[n] = point{centre.x + radius*math.Cos(a), centre.y + radius*math.Sin(a)}
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f" font-family="sans-serif" font-size="12">`+"\n", wide, size, wide, size)
-	b.WriteString(`<title>What may talk to what</title>` + "\n")
-	b.WriteString(`<defs><marker id="arrow" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L10 5L0 10z" fill="#555"/></marker></defs>` + "\n")
+	b := newListing(ctx, w)
+	_, _ = fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" width="%.0f" height="%.0f" viewBox="0 0 %.0f %.0f" font-family="sans-serif" font-size="12">`+"\n", wide, size, wide, size)
+	_, _ = b.WriteString(`<title>What may talk to what</title>` + "\n")
+	_, _ = b.WriteString(`<defs><marker id="arrow" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L10 5L0 10z" fill="#555"/></marker></defs>` + "\n")
 	for i := range rows {
-		svgEdge(&b, &rows[i], at, centre, box)
+		svgEdge(b, &rows[i], at, centre, box)
+		if err := b.failed(); err != nil {
+			return err
+		}
 	}
 	for _, n := range nodes {
 		p := at[n]
-		fmt.Fprintf(&b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%d" rx="4" fill="#fff" stroke="#333"/><text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`+"\n",
+		_, _ = fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%d" rx="4" fill="#fff" stroke="#333"/><text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`+"\n",
 			p.x-box/2, p.y-svgBoxHeight/2, box, svgBoxHeight, p.x, p.y+4, escapeXML(n))
 	}
-	b.WriteString("</svg>\n")
-	_, err := io.WriteString(w, b.String())
-	return wrapWrite(err)
+	_, _ = b.WriteString("</svg>\n")
+	return b.end()
 }
 
 // svgEdge draws an arrow that bends towards the centre, and names its connections when pointed at.
-func svgEdge(b *strings.Builder, r *Row, at map[string]point, centre point, box float64) {
+func svgEdge(b io.Writer, r *Row, at map[string]point, centre point, box float64) {
 	from, to := at[r.From], at[r.To]
 	if r.From == r.To {
-		fmt.Fprintf(b, `<path d="M%.1f %.1fa14 14 0 1 1 20 0" fill="none" stroke="#888" marker-end="url(#arrow)">`, from.x-10, from.y-svgBoxHeight/2)
+		_, _ = fmt.Fprintf(b, `<path d="M%.1f %.1fa14 14 0 1 1 20 0" fill="none" stroke="#888" marker-end="url(#arrow)">`, from.x-10, from.y-svgBoxHeight/2)
 	} else {
 		bend := point{(from.x+to.x)/2*0.7 + centre.x*0.3, (from.y+to.y)/2*0.7 + centre.y*0.3}
 		start, end := edgeOfBox(from, bend, box), edgeOfBox(to, bend, box)
-		fmt.Fprintf(b, `<path d="M%.1f %.1fQ%.1f %.1f %.1f %.1f" fill="none" stroke="#888" marker-end="url(#arrow)">`, start.x, start.y, bend.x, bend.y, end.x, end.y)
+		_, _ = fmt.Fprintf(b, `<path d="M%.1f %.1fQ%.1f %.1f %.1f %.1f" fill="none" stroke="#888" marker-end="url(#arrow)">`, start.x, start.y, bend.x, bend.y, end.x, end.y)
 	}
-	fmt.Fprintf(b, "<title>%s</title></path>\n", escapeXML(r.From+" → "+r.To+": "+r.label()+" ("+r.via()+")"))
+	_, _ = fmt.Fprintf(b, "<title>%s</title></path>\n", escapeXML(r.From+" → "+r.To+": "+r.label()+" ("+r.via()+")"))
 }
 
 // edgeOfBox is where the line from a box's middle to another point leaves the box.

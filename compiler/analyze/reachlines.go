@@ -1,7 +1,10 @@
 package analyze
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -9,50 +12,102 @@ import (
 	"github.com/weir-mesh/weir/compiler/plan"
 )
 
-// Lines lists what may talk to what in the form "FROM => TO : PORTS", one line a pair, sorted. A workload is
+// ReachLines writes what may talk to what in the form "FROM => TO : PORTS", one line a pair, sorted. A workload is
 // ns/name[Kind]; what lies outside the cluster is shown as ranges, a-b[External], cut where a block begins or ends
 // that some rule of that direction names. A connection within one workload is left out. PORTS is "All Connections"
 // where every port of TCP, UDP and SCTP is open: the form knows no other protocol.
 //
-// A workload whose pods differ shows what any of them may do. IPv6 ranges appear when some rule names one.
+// A workload whose pods differ shows what any of them may do. IPv6 ranges appear when some rule names one. It ends with
+// its context: many workloads make many lines.
+func ReachLines(ctx context.Context, w io.Writer, p *plan.Plan) error {
+	out := newListing(ctx, w)
+	err := eachLine(p, func(line string) error {
+		_, _ = out.WriteString(line)
+		_ = out.WriteByte('\n')
+		return out.failed()
+	})
+	if err != nil {
+		return err
+	}
+	return out.end()
+}
+
+// Lines returns what ReachLines writes.
 func Lines(p *plan.Plan) []string {
-	l := &lineWriter{plan: p, known: map[[2]plan.PeerIndex]portSet{}}
+	var out []string
+	_ = eachLine(p, func(line string) error { out = append(out, line); return nil }) // only its function's errors end it
+	return out
+}
+
+// eachLine hands the lines on in order, until one is refused. Lines are sorted by sorting their ends: no name is the
+// beginning of another, for each ends in its kind.
+func eachLine(p *plan.Plan, emit func(string) error) error {
+	l := &lineWriter{plan: p, known: map[[2]plan.PeerIndex]portSet{}, pairs: map[[2]int]string{}}
 	ws := l.workloads()
-	for _, from := range ws {
-		for _, to := range ws {
-			if from.name != to.name {
-				l.add(from.name, to.name, l.between(from, to))
+	from := map[string]func() []string{}
+	var egress []external
+	for family := range 2 {
+		ranges := worldRanges(p, family)
+		for _, e := range l.external(ws, cutRanges(ranges, blocksOf(p, ir.Ingress)), ir.Ingress) {
+			from[e.name] = func() []string { return e.from(ws) }
+		}
+		egress = append(egress, l.external(ws, cutRanges(ranges, blocksOf(p, ir.Egress)), ir.Egress)...)
+	}
+	for i, w := range ws {
+		from[w.name] = func() []string { return l.fromWorkload(ws, i, egress) }
+	}
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		for _, line := range from[name]() {
+			if err := emit(line); err != nil {
+				return err
 			}
 		}
 	}
-	for family := range 2 {
-		ranges := worldRanges(p, family)
-		for _, d := range []ir.Direction{ir.Ingress, ir.Egress} {
-			l.external(ws, cutRanges(ranges, blocksOf(p, d)), d)
-		}
-	}
-	slices.Sort(l.lines)
-	return l.lines
+	return nil
 }
 
 // lineWriter holds one listing's state.
 type lineWriter struct {
-	plan  *plan.Plan
-	lines []string
-	// known holds the open ports from one identity to another.
+	plan *plan.Plan
+	// known holds the open ports from one identity to another; pairs the text between two classes of workloads.
 	known map[[2]plan.PeerIndex]portSet
+	pairs map[[2]int]string
 }
 
-func (l *lineWriter) add(from, to, ports string) {
-	if ports != "" {
-		l.lines = append(l.lines, from+" => "+to+" : "+ports)
+// line writes a line; "" where nothing is open.
+func line(from, to, ports string) string {
+	if ports == "" {
+		return ""
 	}
+	return from + " => " + to + " : " + ports
+}
+
+// inOrder sorts lines and leaves out what is empty.
+func inOrder(lines []string) []string {
+	slices.Sort(lines)
+	return slices.DeleteFunc(lines, func(s string) bool { return s == "" })
+}
+
+// fromWorkload are the lines from one workload.
+func (l *lineWriter) fromWorkload(ws []*workloadEnds, i int, egress []external) []string {
+	var out []string
+	for j, to := range ws {
+		if i != j {
+			out = append(out, line(ws[i].name, to.name, l.between(ws[i], to)))
+		}
+	}
+	for _, e := range egress {
+		out = append(out, line(ws[i].name, e.name, e.ports[i]))
+	}
+	return inOrder(out)
 }
 
 // workloadEnds are the identities of a workload's pods, by family; both where a pod has no address yet.
 type workloadEnds struct {
 	name  string
 	peers [2][]plan.PeerIndex
+	// class is one number for all workloads with the same identities.
+	class int
 }
 
 func (l *lineWriter) workloads() []*workloadEnds {
@@ -77,10 +132,22 @@ func (l *lineWriter) workloads() []*workloadEnds {
 			}
 		}
 	}
+	classes := map[string]int{}
+	for _, w := range out {
+		key := fmt.Sprint(w.peers)
+		if _, ok := classes[key]; !ok {
+			classes[key] = len(classes)
+		}
+		w.class = classes[key]
+	}
 	return out
 }
 
 func (l *lineWriter) between(from, to *workloadEnds) string {
+	key := [2]int{from.class, to.class}
+	if text, ok := l.pairs[key]; ok {
+		return text
+	}
 	var all portSet
 	for family := range 2 {
 		for _, src := range from.peers[family] {
@@ -89,11 +156,28 @@ func (l *lineWriter) between(from, to *workloadEnds) string {
 			}
 		}
 	}
-	return all.String()
+	l.pairs[key] = all.String()
+	return l.pairs[key]
 }
 
-// external adds the lines of one direction between workloads and ranges.
-func (l *lineWriter) external(ws []*workloadEnds, ranges []worldRange, d ir.Direction) {
+// external is a range outside the cluster, and what is open between it and each workload in one direction.
+type external struct {
+	name  string
+	ports []string
+}
+
+// from are the lines from a range.
+func (e *external) from(ws []*workloadEnds) []string {
+	out := make([]string, len(ws))
+	for i, w := range ws {
+		out[i] = line(e.name, w.name, e.ports[i])
+	}
+	return inOrder(out)
+}
+
+// external looks at ranges in one direction.
+func (l *lineWriter) external(ws []*workloadEnds, ranges []worldRange, d ir.Direction) []external {
+	var out []external
 	signatures := map[plan.PeerIndex][]string{}
 	for _, r := range ranges {
 		sig, ok := signatures[r.peer]
@@ -101,15 +185,9 @@ func (l *lineWriter) external(ws []*workloadEnds, ranges []worldRange, d ir.Dire
 			sig = l.signature(ws, r, d)
 			signatures[r.peer] = sig
 		}
-		name := fmt.Sprintf("%s-%s[External]", r.first, r.last)
-		for j, w := range ws {
-			if d == ir.Ingress {
-				l.add(name, w.name, sig[j])
-			} else {
-				l.add(w.name, name, sig[j])
-			}
-		}
+		out = append(out, external{fmt.Sprintf("%s-%s[External]", r.first, r.last), sig})
 	}
+	return out
 }
 
 // signature holds, for each workload, what is open between it and the range.

@@ -1,6 +1,9 @@
 package analyze
 
 import (
+	"bufio"
+	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -11,11 +14,47 @@ import (
 // portsWidth is the width from which the ports of a row go on in the next line.
 const portsWidth = 44
 
+// listing writes rows in pieces, and ends with its context: many rows make many bytes, and who reads them may be slow.
+type listing struct {
+	*bufio.Writer
+	ctx context.Context
+}
+
+// stopped is a writer that ends with a context.
+type stopped struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (s stopped) Write(b []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.w.Write(b)
+}
+
+func newListing(ctx context.Context, w io.Writer) *listing {
+	return &listing{bufio.NewWriterSize(stopped{ctx, w}, 1<<16), ctx}
+}
+
+// failed returns why no more is written; it is asked once a row.
+func (l *listing) failed() error {
+	if err := l.ctx.Err(); err != nil {
+		return err
+	}
+	_, err := l.Write(nil)
+	return wrapWrite(err)
+}
+
+// end writes what is left.
+func (l *listing) end() error { return wrapWrite(l.Flush()) }
+
 // ReachTable prints what reaches what for people.
-func ReachTable(w io.Writer, rows []Row, st Style) error {
+func ReachTable(ctx context.Context, w io.Writer, rows []Row, st Style) error {
+	b := newListing(ctx, w)
 	if len(rows) == 0 {
-		_, err := io.WriteString(w, "nothing may talk to anything\n")
-		return wrapWrite(err)
+		_, _ = b.WriteString("nothing may talk to anything\n")
+		return b.end()
 	}
 	head := [...]string{"FROM", "TO", "PORTS", "VIA"}
 	var widths [3]int
@@ -27,24 +66,28 @@ func ReachTable(w io.Writer, rows []Row, st Style) error {
 			widths[2] = max(widths[2], width(line))
 		}
 		widths[0], widths[1] = max(widths[0], width(rows[i].From)), max(widths[1], width(rows[i].To))
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 	}
-	var b strings.Builder
 	line := func(from, to, ports, via string) string {
 		return strings.TrimRight(pad(from, widths[0]+3)+pad(to, widths[1]+3)+pad(ports, widths[2]+3)+via, " ") + "\n"
 	}
-	b.WriteString(st.Bold(strings.TrimSuffix(line(head[0], head[1], head[2], head[3]), "\n")) + "\n")
+	_, _ = b.WriteString(st.Bold(strings.TrimSuffix(line(head[0], head[1], head[2], head[3]), "\n")) + "\n")
 	for i := range rows {
 		r := &rows[i]
 		for j, c := range r.connections() {
 			if j == 0 {
-				b.WriteString(line(clean(r.From), clean(r.To), clean(c), clean(r.via())))
+				_, _ = b.WriteString(line(clean(r.From), clean(r.To), clean(c), clean(r.via())))
 			} else {
-				b.WriteString(line("", "", clean(c), ""))
+				_, _ = b.WriteString(line("", "", clean(c), ""))
 			}
 		}
+		if err := b.failed(); err != nil {
+			return err
+		}
 	}
-	_, err := io.WriteString(w, b.String())
-	return wrapWrite(err)
+	return b.end()
 }
 
 // via is Via with what the row leaves out.
@@ -87,25 +130,49 @@ func wrap(parts []string) []string {
 }
 
 // ReachJSON writes the rows as a JSON array.
-func ReachJSON(w io.Writer, rows []Row) error {
-	if rows == nil {
-		rows = []Row{}
-	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
+func ReachJSON(ctx context.Context, w io.Writer, rows []Row) error {
+	b := newListing(ctx, w)
+	_, _ = b.WriteString("[")
+	var one bytes.Buffer
+	e := json.NewEncoder(&one)
+	e.SetIndent("  ", "  ")
 	e.SetEscapeHTML(false)
-	return wrapWrite(e.Encode(rows))
+	for i := range rows {
+		one.Reset()
+		if err := e.Encode(&rows[i]); err != nil {
+			return wrapWrite(err)
+		}
+		if i > 0 {
+			_ = b.WriteByte(',')
+		}
+		_, _ = b.WriteString("\n  ")
+		_, _ = b.Write(bytes.TrimSuffix(one.Bytes(), []byte("\n")))
+		if err := b.failed(); err != nil {
+			return err
+		}
+	}
+	if len(rows) > 0 {
+		_ = b.WriteByte('\n')
+	}
+	_, _ = b.WriteString("]\n")
+	return b.end()
 }
 
 // ReachCSV writes the rows as comma-separated values (RFC 4180), with a head.
-func ReachCSV(w io.Writer, rows []Row) error {
-	c := csv.NewWriter(w)
-	out := [][]string{{"from", "to", "ports", "requests", "via"}}
-	for i := range rows {
-		out = append(out, []string{formula(rows[i].From), formula(rows[i].To), strings.Join(rows[i].Ports, ", "),
-			strings.Join(rows[i].Requests, "; "), formula(rows[i].via())})
+func ReachCSV(ctx context.Context, w io.Writer, rows []Row) error {
+	c := csv.NewWriter(stopped{ctx, w})
+	if err := c.Write([]string{"from", "to", "ports", "requests", "via"}); err != nil {
+		return wrapWrite(err)
 	}
-	return wrapWrite(c.WriteAll(out))
+	for i := range rows {
+		line := []string{formula(rows[i].From), formula(rows[i].To), strings.Join(rows[i].Ports, ", "),
+			strings.Join(rows[i].Requests, "; "), formula(rows[i].via())}
+		if err := c.Write(line); err != nil {
+			return wrapWrite(err)
+		}
+	}
+	c.Flush()
+	return wrapWrite(c.Error())
 }
 
 // formula keeps a spreadsheet from running a cell: one that begins with =, +, - or @ is a formula there.
@@ -117,19 +184,21 @@ func formula(s string) string {
 }
 
 // ReachMarkdown writes the rows as a Markdown table.
-func ReachMarkdown(w io.Writer, rows []Row) error {
-	var b strings.Builder
-	b.WriteString("| From | To | Ports | Requests | Via |\n|---|---|---|---|---|\n")
+func ReachMarkdown(ctx context.Context, w io.Writer, rows []Row) error {
+	b := newListing(ctx, w)
+	_, _ = b.WriteString("| From | To | Ports | Requests | Via |\n|---|---|---|---|---|\n")
 	for i := range rows {
 		r := &rows[i]
 		cells := []string{r.From, r.To, strings.Join(r.Ports, ", "), strings.Join(r.Requests, "; "), r.via()}
 		for j := range cells {
 			cells[j] = strings.ReplaceAll(clean(cells[j]), "|", "\\|")
 		}
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | "))
+		_, _ = fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
+		if err := b.failed(); err != nil {
+			return err
+		}
 	}
-	_, err := io.WriteString(w, b.String())
-	return wrapWrite(err)
+	return b.end()
 }
 
 func wrapWrite(err error) error {
