@@ -39,7 +39,10 @@ func (a *app) compileCommand() *cobra.Command {
 		Short: "Compile policies and workloads to a plan",
 		Long: `Compile writes the plan: policy.json and decision.json (content only: the same input gives the same bytes, on any
 machine), positions.json (which file and line a rule is), nodes/ (what each node's agent reads), waypoints/ (Envoy
-resources), and weir-plan.json, which holds the digests. It prints the digests.`,
+resources), and weir-plan.json, which holds the digests. It prints the digests.
+
+DIR is a folder of the plan's own: a new or empty one, or one that holds a plan already, whose files are replaced. It may
+lie in a folder that is read, which leaves it out. A DIR that holds sources, or other files, is refused.`,
 		Example: "  weir compile --out plan/ policies/ manifests/",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if out == "" {
@@ -65,6 +68,9 @@ type planRecord struct {
 }
 
 func (a *app) compileTo(ctx context.Context, args []string, out string, generation uint64) error {
+	if err := checkOut(out, a.paths(args)); err != nil {
+		return notWritten(exit(statusUnknown, err))
+	}
 	r, err := a.load(ctx, args)
 	if err != nil {
 		return notWritten(err)
@@ -193,61 +199,4 @@ func waypointJSON(w *route.Waypoint) ([]byte, error) {
 	}
 	out.WriteByte('\n')
 	return out.Bytes(), nil
-}
-
-// writeFolder writes files, each whole or not at all, and removes parts of an older plan that this one has not. The
-// record comes last: who finds it finds the rest.
-func writeFolder(folder string, files map[string][]byte) error {
-	if _, err := os.Stat(filepath.Join(folder, planFile)); err == nil {
-		if err := removeOld(folder, files); err != nil {
-			return err
-		}
-	}
-	for name, b := range files {
-		if name != planFile {
-			if err := writeFile(filepath.Join(folder, name), b); err != nil {
-				return err
-			}
-		}
-	}
-	return writeFile(filepath.Join(folder, planFile), files[planFile])
-}
-
-func removeOld(folder string, files map[string][]byte) error {
-	for _, sub := range []string{nodesFolder, wayFolder} {
-		old, err := filepath.Glob(filepath.Join(folder, sub, "*.json"))
-		if err != nil {
-			return err
-		}
-		for _, name := range old {
-			rel, err := filepath.Rel(folder, name)
-			if err != nil {
-				return err
-			}
-			if _, keep := files[rel]; !keep {
-				if err := os.Remove(name); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-func writeFile(name string, b []byte) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".weir-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }

@@ -63,6 +63,11 @@ func (w *walker) folder(p string) {
 		return
 	}
 	w.roots = append(w.roots, absolute(real))
+	if holdsPlan(real) {
+		w.reader.errorAt(CodeRead, diag.Position{File: p}, "cannot read: the folder is a compiled plan, which is no source",
+			"name the folder of the policies; if this is it, take "+PlanRecord+" out")
+		return
+	}
 	root := p
 	if real != p {
 		root = real // WalkDir does not enter a link
@@ -81,7 +86,7 @@ func (w *walker) folder(p string) {
 				return fs.SkipDir
 			}
 		case d.IsDir():
-			if d.Name() == ".git" || name != p && holdsPlan(name) {
+			if d.Name() == ".git" || holdsPlan(name) {
 				return fs.SkipDir
 			}
 		default:
