@@ -85,10 +85,16 @@ func object(l *language.Language, s *language.Struct) apiextensions.JSONSchemaPr
 	return out
 }
 
+// property is the schema of a field. What has parts is atomic: server-side apply replaces it as a whole. Merged part by
+// part, two managers' halves could make a rule that nobody wrote, and a structure that lost its last field would be null
+// and refused, where S14 wants it empty (seen with Kubernetes 1.37).
 func property(l *language.Language, t *language.Type) apiextensions.JSONSchemaProps {
+	atomic := "atomic"
 	s, t := l.Resolve(t)
 	if s != nil {
-		return object(l, s)
+		out := object(l, s)
+		out.XMapType = &atomic
+		return out
 	}
 	var out apiextensions.JSONSchemaProps
 	switch t.Kind {
@@ -96,12 +102,11 @@ func property(l *language.Language, t *language.Type) apiextensions.JSONSchemaPr
 		elem := property(l, t.Elem)
 		out = apiextensions.JSONSchemaProps{Type: "array", MaxItems: bound(t.MaxLen),
 			Items: &apiextensions.JSONSchemaPropsOrArray{Schema: &elem}}
-		atomic := "atomic"
 		out.XListType = &atomic
 	case language.Map:
 		elem := property(l, t.Elem)
 		out = apiextensions.JSONSchemaProps{Type: "object", MaxProperties: bound(t.MaxLen),
-			AdditionalProperties: &apiextensions.JSONSchemaPropsOrBool{Allows: true, Schema: &elem}}
+			AdditionalProperties: &apiextensions.JSONSchemaPropsOrBool{Allows: true, Schema: &elem}, XMapType: &atomic}
 		_, key := l.Resolve(t.Key)
 		out.XValidations = append(out.XValidations, keyRule(key))
 	case language.Int:
