@@ -10,7 +10,14 @@ STRICT ?= 0
 export WEIR_STRICT := $(STRICT)
 GOLANGCI_VERSION := v2.15.0
 
-.PHONY: help build cross demo test deps lint generate generate-check unit race fuzz bench mutate clean
+# The API server that tests run, built once for each state of hack/kube's go.mod and go.sum.
+KUBE     := $(CACHE)/kube/$(shell cat hack/kube/go.mod hack/kube/go.sum | sha256sum | cut -c1-16)
+KUBE_BIN := $(addprefix $(KUBE)/,etcd kube-apiserver kubectl)
+KUBE_VERSION := $(shell awk '$$1 == "k8s.io/kubernetes" {print $$2; exit}' hack/kube/go.mod)
+KUBE_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) \
+  -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBE_VERSION)))
+
+.PHONY: help build cross demo kube test deps lint generate generate-check unit race fuzz bench mutate clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +42,18 @@ demo: build ## check, test and enforce the example shop on this machine's kernel
 deps: ## install what the tests need, and say what
 	@hack/deps test
 
-test: deps build generate-check lint cross unit race ## everything: generated files, lint, unit, kernel, Envoy, race detector
+kube: $(KUBE_BIN) ## build etcd, kube-apiserver and kubectl, which the tests run, into .cache/kube/bin
+
+# The symbolic link is for people; tests take the binaries that belong to go.mod and go.sum. Output is moved into place
+# last: what was cut short is built again.
+$(KUBE)/%:
+	@echo "building $* from its Go module into .cache/kube (minutes, once)"
+	@mkdir -p $(KUBE) && ln -sfn $(notdir $(KUBE)) $(CACHE)/kube/bin
+	@cd hack/kube && CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(KUBE_LDFLAGS)" -o $@.part \
+	  $(if $(filter etcd,$*),go.etcd.io/etcd/server/v3,k8s.io/kubernetes/cmd/$*)
+	@mv $@.part $@
+
+test: deps kube build generate-check lint cross unit race ## everything: generated files, lint, unit, kernel, Envoy, API server, race detector
 
 lint: $(CACHE)/bin/golangci-lint ## go vet and golangci-lint
 	$(GO) vet ./...
@@ -56,7 +74,7 @@ unit: ## every test, without the race detector
 
 # The property and corpus tests run one goroutine over a great deal of input: the race detector would only slow them.
 race: ## the tests under the race detector, in their short form
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 40m $$($(GO) list ./... | grep -vE '/test/(oracle|conformance|envoy|bench)')
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 40m $$($(GO) list ./... | grep -vE '/test/(oracle|conformance|envoy|apiserver|bench)')
 
 fuzz: ## each fuzz target for FUZZTIME (default 20s)
 	@hack/fuzz $(or $(FUZZTIME),20s)
