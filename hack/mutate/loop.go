@@ -2,81 +2,32 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
-	"sync/atomic"
+	"strings"
 	"time"
 )
 
-// loop tries mutants in processes that keep the evaluator's answers from one to the next. What ends the process, or
-// keeps it busy for too long, is noticed too.
-type loop struct {
+// trials are what the property tests check: properties of random worlds. Each is run once without a mutant to learn
+// which mutants make a difference to any value in it; a mutant is tried with those only, the quickest first, until one
+// notices it.
+type trials struct {
 	bin, dir string
 	pairs    int
-	tried    atomic.Int64
+	names    []string
+	cost     []time.Duration
+	reached  []map[int]bool // by trial, the mutants
 }
 
-// patience is how long one mutant may take before it counts as one that never ends.
-const patience = 90 * time.Second
-
-// run feeds mutants to a process, and starts a new one when it dies.
-func (l *loop) run(ctx context.Context, mutants []*mutant, next func() int) {
-	var p *process
-	defer func() { p.stop() }()
-	for i := next(); i < len(mutants); i = next() {
-		m := mutants[i]
-		switch {
-		case m.state == notCompiled:
-			continue
-		case ctx.Err() != nil:
-			m.state = untested
-			continue
-		case equivalent(m) != "":
-			m.state = excused
-			continue
-		}
-		if p == nil {
-			var err error
-			if p, err = l.start(ctx); err != nil {
-				fmt.Fprintln(os.Stderr, "mutate:", err)
-				m.state = untested
-				continue
-			}
-		}
-		noticed, alive := p.ask(m.id)
-		if n := l.tried.Add(1); n%100 == 0 {
-			fmt.Fprintf(os.Stderr, "first pass: %d tried\n", n)
-		}
-		m.state = survived
-		switch {
-		case ctx.Err() != nil:
-			m.state = untested
-		case noticed || !alive:
-			m.state = killed
-		}
-		if !alive {
-			p.stop()
-			p = nil
-		}
-	}
-}
-
-// sound insists that without a mutant nothing is noticed.
-func (l *loop) sound(ctx context.Context) error {
-	p, err := l.start(ctx)
-	if err != nil {
-		return err
-	}
-	defer p.stop()
-	if noticed, alive := p.ask(0); noticed || !alive {
-		return fmt.Errorf("the oracle notices something without any mutant")
-	}
-	return nil
-}
+// patience is how long any answer may take before the process is given up; it ends itself much earlier.
+const patience = 5 * time.Minute
 
 // process is one running test binary.
 type process struct {
@@ -85,11 +36,11 @@ type process struct {
 	lines chan string
 }
 
-func (l *loop) start(ctx context.Context) (*process, error) {
-	shell := []string{"-c", `ulimit -v 8000000; exec "$0" "$@"`, l.bin, "-test.run=TestMutants", "-test.timeout=0", "-oracle.pairs=" + strconv.Itoa(l.pairs)}
-	p := &process{cmd: exec.CommandContext(ctx, "/bin/sh", shell...), lines: make(chan string)}
-	p.cmd.Dir = l.dir
-	p.cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400")
+func (t *trials) start(ctx context.Context) (*process, error) {
+	shell := []string{"-c", `ulimit -v 8000000; exec "$0" "$@"`, t.bin, "-test.run=^TestMutants$", "-test.timeout=0", "-oracle.pairs=" + strconv.Itoa(t.pairs)}
+	p := &process{cmd: exec.CommandContext(ctx, "/bin/sh", shell...), lines: make(chan string, 1)}
+	p.cmd.Dir = t.dir
+	p.cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=400", "GOMEMLIMIT=3GiB")
 	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -99,11 +50,12 @@ func (l *loop) start(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", l.bin, err)
+		return nil, fmt.Errorf("starting %s: %w", t.bin, err)
 	}
 	go func() {
 		defer close(p.lines)
 		s := bufio.NewScanner(out)
+		s.Buffer(nil, 1<<20)
 		for s.Scan() {
 			p.lines <- s.Text()
 		}
@@ -111,25 +63,35 @@ func (l *loop) start(ctx context.Context) (*process, error) {
 	return p, nil
 }
 
-// ask tries one mutant. alive is false when the process is of no more use.
-func (p *process) ask(id int) (noticed, alive bool) {
-	if _, err := fmt.Fprintln(p.in, id); err != nil {
-		return true, false
+// errDead says that the process answers no more.
+var errDead = errors.New("the process ended without an answer")
+
+// ask sends a line and returns the fields of the first line that starts with one of the words.
+func (p *process) ask(line string, words ...string) ([]string, error) {
+	if _, err := fmt.Fprintln(p.in, line); err != nil {
+		return nil, errDead
 	}
+	return p.answer(words...)
+}
+
+func (p *process) answer(words ...string) ([]string, error) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for {
 		select {
 		case line, ok := <-p.lines:
 			if !ok {
-				return true, false
+				return nil, errDead
 			}
-			var got int
-			if n, _ := fmt.Sscanf(line, "mutant %d %t", &got, &noticed); n == 2 && got == id {
-				return noticed, true
+			fields := strings.Fields(line)
+			if len(fields) > 0 && slices.Contains(words, fields[0]) {
+				return fields, nil
+			}
+			if strings.Contains(line, "without any mutant") {
+				return nil, errors.New(line)
 			}
 		case <-timer.C:
-			return true, false
+			return nil, errDead
 		}
 	}
 }
@@ -144,4 +106,129 @@ func (p *process) stop() {
 	for range p.lines { // until the reader is done
 	}
 	_ = p.cmd.Wait()
+}
+
+// list asks for the names of all trials.
+func (t *trials) list(ctx context.Context) error {
+	p, err := t.start(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	answer, err := p.ask("list", "trial", "listed")
+	for ; err == nil && answer[0] == "trial"; answer, err = p.answer("trial", "listed") {
+		t.names = append(t.names, answer[1])
+	}
+	t.cost, t.reached = make([]time.Duration, len(t.names)), make([]map[int]bool, len(t.names))
+	return err
+}
+
+// cover runs every trial without a mutant. One that fails then is an error.
+func (t *trials) cover(ctx context.Context, parallel int) error {
+	if err := t.list(ctx); err != nil {
+		return err
+	}
+	return each(parallel, func(next func() int) error {
+		p, err := t.start(ctx)
+		if err != nil {
+			return err
+		}
+		defer p.stop()
+		for i := next(); i < len(t.names); i = next() {
+			if i%500 == 499 {
+				fmt.Fprintf(os.Stderr, "%d of %d trials run without a mutant\n", i+1, len(t.names))
+			}
+			answer, err := p.ask("cover "+t.names[i], "covered")
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.names[i], err)
+			}
+			numbers := make([]int, 0, len(answer))
+			for _, word := range answer[2:] {
+				n, err := strconv.Atoi(word)
+				if err != nil {
+					return fmt.Errorf("%s: %w", t.names[i], err)
+				}
+				numbers = append(numbers, n)
+			}
+			t.cost[i] = time.Duration(numbers[0]) * time.Microsecond
+			t.reached[i] = map[int]bool{}
+			for _, id := range numbers[1:] {
+				t.reached[i][id] = true
+			}
+		}
+		return nil
+	})
+}
+
+// of lists the trials that a mutant makes a difference in, the quickest first.
+func (t *trials) of(id int) (names []string, slowest time.Duration) {
+	var at []int
+	for i := range t.names {
+		if t.reached[i][id] {
+			at = append(at, i)
+			slowest = max(slowest, t.cost[i])
+		}
+	}
+	slices.SortStableFunc(at, func(a, b int) int { return cmp.Compare(t.cost[a], t.cost[b]) })
+	for _, i := range at {
+		names = append(names, t.names[i])
+	}
+	return names, slowest
+}
+
+// quickTrials are as many as are tried before the suites are run.
+const quickTrials = 300
+
+// try feeds mutants that are alive to a process, and starts a new one when it dies: with the quickest trials, or with
+// the others. A mutant that ends its process without a word is tried a second time, in a process of its own.
+func (t *trials) try(ctx context.Context, mutants []*mutant, next func() int, quickest bool, progress func()) error {
+	var p *process
+	defer func() { p.stop() }()
+	for i := next(); i < len(mutants); i = next() {
+		m := mutants[i]
+		if m.state != survived {
+			continue
+		}
+		progress()
+		names, slowest := t.of(m.id)
+		m.trials = len(names)
+		if at := min(quickTrials, len(names)); quickest {
+			names = names[:at]
+		} else {
+			names = names[at:]
+		}
+		if len(names) == 0 {
+			continue
+		}
+		line := fmt.Sprintf("try %d %d %s", m.id, 20*slowest.Milliseconds()+3000, strings.Join(names, " "))
+		for attempt := range 2 {
+			if ctx.Err() != nil {
+				m.state = untested
+				break
+			}
+			if p == nil {
+				var err error
+				if p, err = t.start(ctx); err != nil {
+					return err
+				}
+			}
+			answer, err := p.ask(line, "noticed", "survived")
+			if err == nil && answer[0] == "survived" {
+				break
+			}
+			if err == nil {
+				m.state, m.by = killed, answer[2]
+				break
+			}
+			p.stop()
+			p = nil
+			if attempt == 1 {
+				m.state, m.by = killed, "its own end"
+			}
+		}
+		if ctx.Err() != nil {
+			m.state = untested
+		}
+	}
+	return nil
 }

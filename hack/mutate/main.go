@@ -36,7 +36,6 @@ type options struct {
 	budget   time.Duration
 	pairs    int
 	only     *regexp.Regexp
-	suites   *regexp.Regexp
 	least    float64
 	sample   int
 	verbose  bool
@@ -49,10 +48,9 @@ func main() { os.Exit(command()) }
 func command() int {
 	var o options
 	only := flag.String("only", "", "mutate only where `file:function:line` matches this regular expression")
-	suites := flag.String("suites", "", "run only the test suites whose name matches this `regexp`")
 	flag.IntVar(&o.parallel, "parallel", 2, "mutants tested at a time")
-	flag.DurationVar(&o.budget, "budget", 40*time.Minute, "stop starting mutants after this long")
-	flag.IntVar(&o.pairs, "pairs", 30_000, "pairs that the property test compares for a mutant")
+	flag.DurationVar(&o.budget, "budget", 60*time.Minute, "stop starting mutants after this long")
+	flag.IntVar(&o.pairs, "pairs", 120_000, "pairs of a policy set and a flow that the property test compares")
 	flag.Float64Var(&o.least, "least", 95, "fail when less than this percentage is killed")
 	flag.IntVar(&o.sample, "sample", 1, "test one mutant in `n`")
 	flag.BoolVar(&o.verbose, "v", false, "print every mutant")
@@ -60,10 +58,6 @@ func command() int {
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
 		fmt.Fprintln(os.Stderr, "mutate: -only:", err)
-		return 2
-	}
-	if o.suites, err = regexp.Compile(*suites); err != nil {
-		fmt.Fprintln(os.Stderr, "mutate: -suites:", err)
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -139,21 +133,47 @@ func moduleRoot() (string, error) {
 	}
 }
 
-// report prints the score.
+// report prints what was not killed, and the score: what was killed of what somebody could notice. What was not
+// tested counts as not killed.
 func report(o *options, all []*mutant) bool {
 	count := map[state]int{}
+	byTrial := 0
 	for _, m := range all {
 		count[m.state]++
+		if m.state == killed && !strings.Contains(m.by, "/") {
+			byTrial++
+		}
 	}
-	tested := count[killed] + count[survived] + count[untested] // what was not tested is not killed
+	show := func(s state, title string, more func(*mutant) string) {
+		if count[s] == 0 {
+			return
+		}
+		fmt.Printf("%d %s:\n", count[s], title)
+		for _, m := range all {
+			if m.state == s {
+				fmt.Printf("  %s  %s%s\n", m.place(), m.what, more(m))
+			}
+		}
+		fmt.Println()
+	}
+	if o.verbose {
+		show(killed, "killed", func(m *mutant) string { return ", by " + m.by })
+	}
+	show(excused, "equivalent: nobody could notice", func(m *mutant) string { return "\n      " + m.reason })
+	show(survived, "survived", func(m *mutant) string {
+		if m.trials+m.suites == 0 {
+			return " (no test makes a difference there)"
+		}
+		return fmt.Sprintf(" (differs in %d trials, %d suites)", m.trials, m.suites)
+	})
+	show(untested, "not tested in the time", func(*mutant) string { return "" })
+	judged := len(all) - count[notCompiled] - count[excused]
 	score := 100.0
-	if tested > 0 {
-		score = 100 * float64(count[killed]) / float64(tested)
+	if judged > 0 {
+		score = 100 * float64(count[killed]) / float64(judged)
 	}
-	var parts []string
-	for s := killed; s <= untested; s++ {
-		parts = append(parts, fmt.Sprintf("%d %s", count[s], s))
-	}
-	fmt.Printf("%d mutants: %s; %.1f %% killed\n", len(all), strings.Join(parts, ", "), score)
+	fmt.Printf("%d mutants: %d killed (%d by trials, %d by other tests), %d survived, %d equivalent, %d not compiled, %d not tested\n", len(all),
+		count[killed], byTrial, count[killed]-byTrial, count[survived], count[excused], count[notCompiled], count[untested])
+	fmt.Printf("killed: %d of %d that could be noticed = %.1f %%; asked for: %g %%\n", count[killed], judged, score, o.least)
 	return score >= o.least
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	_ "embed"
 	"fmt"
 	"go/ast"
 	"go/token"
@@ -76,102 +77,6 @@ func (e *edit) nested(o *edit) int {
 }
 
 // helpers is the file that every mutated package gets.
-const helpers = `package %s
-
-import (
-	"cmp"
-	"os"
-	"strconv"
-)
-
-// mutActive is the mutant that is switched on; 0 is none.
-var mutActive = func() int { n, _ := strconv.Atoi(os.Getenv("WEIR_MUTANT")); return n }()
-
-func mut(n int) bool { return mutActive == n }
-
-// MutSet switches a mutant on; no goroutine of the compiler may be running.
-func MutSet(n int) { mutActive = n }
-
-type mutInteger interface {
-	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64
-}
-
-func mutBoth(n int, a bool, b func() bool) bool {
-	if mut(n) {
-		return a || b()
-	}
-	return a && b()
-}
-
-func mutEither(n int, a bool, b func() bool) bool {
-	if mut(n) {
-		return a && b()
-	}
-	return a || b()
-}
-
-func mutLess[T cmp.Ordered](n int, a, b T) bool         { return a < b || mut(n) && a == b }
-func mutLessEqual[T cmp.Ordered](n int, a, b T) bool    { return a < b || !mut(n) && a == b }
-func mutGreater[T cmp.Ordered](n int, a, b T) bool      { return a > b || mut(n) && a == b }
-func mutGreaterEqual[T cmp.Ordered](n int, a, b T) bool { return a > b || !mut(n) && a == b }
-
-func mutAdd[T mutInteger](n int, a, b T) T    { return mutOp(n, a+b, a-b) }
-func mutSub[T mutInteger](n int, a, b T) T    { return mutOp(n, a-b, a+b) }
-func mutAnd[T mutInteger](n int, a, b T) T    { return mutOp(n, a&b, a|b) }
-func mutOr[T mutInteger](n int, a, b T) T     { return mutOp(n, a|b, a&b) }
-func mutAndNot[T mutInteger](n int, a, b T) T { return mutOp(n, a&^b, a&b) }
-func mutXor[T mutInteger](n int, a, b T) T    { return mutOp(n, a^b, a&b) }
-func mutMul[T mutInteger](n int, a, b T) T    { return mutOp(n, a*b, a+b) }
-func mutShl[T, S mutInteger](n int, a T, b S) T {
-	return mutOp(n, a<<b, a>>b)
-}
-func mutShr[T, S mutInteger](n int, a T, b S) T {
-	return mutOp(n, a>>b, a<<b)
-}
-
-func mutOp[T mutInteger](n int, a, b T) T {
-	if mut(n) {
-		return b
-	}
-	return a
-}
-
-func mutLiteral[T mutInteger](n int, a T) T { return mutOp(n, a, a+1) }
-
-func mutPick[T any](n int, a, b T) T {
-	if mut(n) {
-		return b
-	}
-	return a
-}
-
-func mutSmallest[T cmp.Ordered](all []T) T {
-	out := all[0]
-	for _, x := range all[1:] {
-		out = min(out, x)
-	}
-	return out
-}
-
-func mutLargest[T cmp.Ordered](all []T) T {
-	out := all[0]
-	for _, x := range all[1:] {
-		out = max(out, x)
-	}
-	return out
-}
-
-func mutMin[T cmp.Ordered](n int, all ...T) T {
-	if mut(n) {
-		return mutLargest(all)
-	}
-	return mutSmallest(all)
-}
-
-func mutMax[T cmp.Ordered](n int, all ...T) T {
-	if mut(n) {
-		return mutSmallest(all)
-	}
-	return mutLargest(all)
-}
-`
+//
+//go:embed helpers.go.txt
+var helpers string

@@ -1,202 +1,107 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	_ "embed"
-	"encoding/json"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// suite is a test binary and how it is run for a mutant: the cheapest that finds most comes first.
+// suite is a package's other tests: they are run for what no trial noticed.
 type suite struct {
 	name, pkg string
-	args      func(*options) []string
+	args      []string
 	timeout   time.Duration
 	bin, dir  string
+	// reached are the mutants that make a difference to some value in it.
+	reached map[int]bool
 }
 
 func suites() []*suite {
-	property := func(pairs int) []string {
-		return []string{"-test.run=TestPlanEqualsSemantics", "-oracle.shrink=false", "-oracle.pairs=" + strconv.Itoa(pairs)}
-	}
 	return []*suite{
-		{name: "resolve", pkg: "./compiler/resolve", timeout: 120 * time.Second, args: func(*options) []string { return nil }},
-		{name: "plan", pkg: "./compiler/plan", timeout: 60 * time.Second, args: func(*options) []string { return nil }},
-		{name: "oracle, other tests", pkg: "./test/oracle", timeout: 60 * time.Second, args: func(*options) []string { return []string{"-test.skip=TestPlanEqualsSemantics|TestMutants"} }},
-		{name: "oracle", pkg: "./test/oracle", timeout: 180 * time.Second, args: func(o *options) []string { return append(property(o.pairs), "-oracle.seed=100000") }},
+		{name: "compiler/plan", pkg: "./compiler/plan"},
+		{name: "compiler/resolve", pkg: "./compiler/resolve"},
+		{name: "test/oracle, examples", pkg: "./test/oracle", args: []string{"-test.skip=TestPlanEqualsSemantics|TestMutants|TestOrderMeansNothing|TestIncrementalDecidesAlike|TestProjectionSaysTheSame"}},
 	}
 }
 
-// loopTest is added to the oracle's tests: it tries many mutants in one process, with the evaluator's answers kept.
-//
-//go:embed mutants_test.go.txt
-var loopTest string
-
-// compileError is a position in what the compiler prints.
-var compileError = regexp.MustCompile(`^(\S+\.go):(\d+):(?:(\d+):)? (.*)$`)
-
-// build writes the mutated files and builds the test binaries. Mutants that do not compile are left out, and the rest
-// is built again.
-func build(ctx context.Context, root, work string, sources []*source) ([]*suite, error) {
-	for round := 0; ; round++ {
-		overlay := map[string]string{}
-		for i, s := range sources {
-			file := filepath.Join(work, fmt.Sprintf("%d_%s", i, filepath.Base(s.path)))
-			if err := os.WriteFile(file, []byte(rewrite(s)), 0o600); err != nil {
-				return nil, err
-			}
-			overlay[s.path] = file
-			helper := filepath.Join(work, s.pkg+"_mutants.go")
-			if err := os.WriteFile(helper, fmt.Appendf(nil, helpers, s.pkg), 0o600); err != nil {
-				return nil, err
-			}
-			overlay[filepath.Join(filepath.Dir(s.path), "zz_mutants.go")] = helper
-		}
-		loop := filepath.Join(work, "mutants_test.go")
-		if err := os.WriteFile(loop, []byte(loopTest), 0o600); err != nil {
-			return nil, err
-		}
-		overlay[filepath.Join(root, "test/oracle/zz_mutants_test.go")] = loop
-		raw, err := json.Marshal(map[string]any{"Replace": overlay})
-		if err != nil {
-			return nil, err
-		}
-		file := filepath.Join(work, "overlay.json")
-		if err := os.WriteFile(file, raw, 0o600); err != nil {
-			return nil, err
-		}
-		out, err := goBuild(ctx, root, file, sources)
-		if err != nil {
-			if round == 20 || !dropBroken(sources, out) {
-				return nil, fmt.Errorf("building the mutants: %w\n%s", err, out)
-			}
-			continue
-		}
-		return testBinaries(ctx, root, work, file)
-	}
-}
-
-func goBuild(ctx context.Context, root, overlay string, sources []*source) ([]byte, error) {
-	args := []string{"build", "-gcflags=-e", "-overlay", overlay}
-	seen := map[string]bool{}
-	for _, s := range sources {
-		if dir := filepath.Dir(s.path); !seen[dir] {
-			seen[dir] = true
-			args = append(args, dir)
-		}
-	}
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = root
-	return cmd.CombinedOutput()
-}
-
-func testBinaries(ctx context.Context, root, work, overlay string) ([]*suite, error) {
-	all := suites()
-	for _, s := range all {
-		s.bin = filepath.Join(work, strings.ReplaceAll(strings.TrimPrefix(s.pkg, "./"), "/", "_")+".test")
-		s.dir = filepath.Join(root, s.pkg)
-		if _, err := os.Stat(s.bin); err == nil {
-			continue
-		}
-		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", s.bin, s.pkg)
-		cmd.Dir = root
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("building the tests of %s: %w\n%s", s.pkg, err, out)
-		}
-	}
-	// A package without tests has no binary.
-	return slices.DeleteFunc(all, func(s *suite) bool { _, err := os.Stat(s.bin); return err != nil }), nil
-}
-
-// dropBroken marks the mutants on lines that the compiler complains about, and says whether there were any.
-func dropBroken(sources []*source, out []byte) bool {
-	any := false
-	for line := range bytes.Lines(out) {
-		m := compileError.FindStringSubmatch(strings.TrimSpace(string(line)))
-		if m == nil {
-			continue
-		}
-		n, _ := strconv.Atoi(m[2])
-		column, _ := strconv.Atoi(m[3])
-		for _, s := range sources {
-			if strings.HasSuffix(m[1], filepath.Base(s.path)) {
-				any = s.drop(n, column) || any
-			}
-		}
-	}
-	return any
-}
-
-// drop leaves out the mutant that stands nearest before a place in the rewritten file, or all of its line.
-func (s *source) drop(line, column int) bool {
-	text := strings.Split(rewrite(s), "\n")[line-1]
-	numbers := regexp.MustCompile(`mut\w*(?:\[[\w.]*\])?\((\d+)`).FindAllStringSubmatchIndex(text, -1)
-	nearest := -1
-	for _, at := range numbers {
-		if at[0] <= column+1 || nearest < 0 {
-			nearest, _ = strconv.Atoi(text[at[2]:at[3]])
-		}
-	}
-	any := false
-	for _, m := range s.mutants {
-		if m.state != notCompiled && (m.id == nearest || nearest < 0 && m.line == line) {
-			m.state, any = notCompiled, true
-		}
-	}
-	return any
-}
-
-// testAll runs the suites for each mutant until one fails.
+// testAll tries each mutant until something notices it.
 func testAll(ctx context.Context, o *options, all []*suite, mutants []*mutant) error {
 	oracle := all[len(all)-1]
-	all = slices.DeleteFunc(all, func(s *suite) bool { return !o.suites.MatchString(s.name) })
-	for _, s := range all {
-		if fails, out := s.fails(ctx, o, 0); fails {
-			return fmt.Errorf("the suite %q fails without any mutant:\n%s", s.name, out)
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, o.budget)
-	defer cancel()
-	l := &loop{bin: oracle.bin, dir: oracle.dir, pairs: o.pairs}
-	if err := l.sound(ctx); err != nil {
+	t := &trials{bin: oracle.bin, dir: oracle.dir, pairs: o.pairs}
+	start := time.Now()
+	if err := t.cover(ctx, o.parallel); err != nil {
 		return err
 	}
-	each(o.parallel, func(next func() int) { l.run(ctx, mutants, next) })
-	fmt.Fprintf(os.Stderr, "first pass: %d of %d noticed\n", count(mutants, killed), len(mutants))
-	each(o.parallel, func(next func() int) {
-		for i := next(); i < len(mutants); i = next() {
-			m := mutants[i]
-			if m.state == survived {
-				m.state = try(ctx, o, all, m)
+	for _, s := range all {
+		if err := s.cover(ctx, filepath.Dir(s.bin)); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(os.Stderr, "%d trials and %d suites pass without a mutant; run in %s\n", len(t.names), len(all), time.Since(start).Round(time.Second))
+	ctx, cancel := context.WithTimeout(ctx, o.budget)
+	defer cancel()
+	for _, m := range mutants {
+		if m.state != notCompiled {
+			m.state = survived
+		}
+	}
+	steps := []struct {
+		name string
+		work func(next func() int, progress func()) error
+	}{
+		{"quick trials", func(next func() int, progress func()) error { return t.try(ctx, mutants, next, true, progress) }},
+		{"other tests", func(next func() int, progress func()) error {
+			for i := next(); i < len(mutants); i = next() {
+				if m := mutants[i]; m.state == survived {
+					progress()
+					m.judge(ctx, all)
+				}
 			}
-			if m.state == survived || o.verbose {
-				fmt.Printf("%-12s %s  %s\n", m.state, m.place(), m.what)
+			return nil
+		}},
+		{"other trials", func(next func() int, progress func()) error { return t.try(ctx, mutants, next, false, progress) }},
+	}
+	for _, step := range steps {
+		var tried atomic.Int64
+		left := count(mutants, survived)
+		progress := func() {
+			if n := tried.Add(1); n%200 == 0 {
+				fmt.Fprintf(os.Stderr, "%s: %d of %d mutants in %s\n", step.name, n, left, time.Since(start).Round(time.Second))
 			}
 		}
-	})
+		if err := each(o.parallel, func(next func() int) error { return step.work(next, progress) }); err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%s: %d of %d mutants are left after %s\n", step.name, count(mutants, survived), len(mutants), time.Since(start).Round(time.Second))
+	}
+	for _, m := range mutants {
+		if m.state == survived {
+			if m.reason = equivalent(m); m.reason != "" {
+				m.state = excused
+			}
+		}
+	}
 	return nil
 }
 
 // each runs work in parallel; next counts from 0, and gives each number to one of them.
-func each(parallel int, work func(next func() int)) {
+func each(parallel int, work func(next func() int) error) error {
 	var at atomic.Int64
 	var wg sync.WaitGroup
-	for range parallel {
-		wg.Go(func() { work(func() int { return int(at.Add(1)) - 1 }) })
+	errs := make([]error, parallel)
+	for w := range parallel {
+		wg.Go(func() { errs[w] = work(func() int { return int(at.Add(1)) - 1 }) })
 	}
 	wg.Wait()
+	return errors.Join(errs...)
 }
 
 func count(mutants []*mutant, s state) int {
@@ -209,31 +114,54 @@ func count(mutants []*mutant, s state) int {
 	return n
 }
 
-func try(ctx context.Context, o *options, all []*suite, m *mutant) state {
-	if equivalent(m) != "" {
-		return excused
-	}
+// judge runs the suites that reach a mutant until one fails.
+func (m *mutant) judge(ctx context.Context, all []*suite) {
 	for _, s := range all {
-		if fails, _ := s.fails(ctx, o, m.id); fails {
-			if ctx.Err() != nil {
-				return untested
-			}
-			return killed
+		if !s.reached[m.id] {
+			continue
+		}
+		m.suites++
+		fails, _ := s.run(ctx, "WEIR_MUTANT="+strconv.Itoa(m.id))
+		if ctx.Err() != nil {
+			m.state = untested
+			return
+		}
+		if fails {
+			m.state, m.by = killed, s.name
+			return
 		}
 	}
-	return survived
 }
 
-// fails runs a suite under a mutant; a run that does not end, or takes too much memory, fails too.
-func (s *suite) fails(ctx context.Context, o *options, id int) (bool, []byte) {
+// cover runs a suite without a mutant, to learn its time and which mutants make a difference in it.
+func (s *suite) cover(ctx context.Context, work string) error {
+	seen := filepath.Join(work, filepath.Base(s.bin)+".seen")
+	s.timeout = time.Hour
+	start := time.Now()
+	if fails, out := s.run(ctx, "WEIR_MUTANT=-1", "WEIR_MUTANTS_SEEN="+seen); fails {
+		return fmt.Errorf("the tests of %s fail without any mutant:\n%s", s.name, out)
+	}
+	s.timeout = 10*time.Since(start) + 10*time.Second
+	raw, err := os.ReadFile(seen)
+	if err != nil {
+		return fmt.Errorf("what the tests of %s reach: %w", s.name, err)
+	}
+	s.reached = map[int]bool{}
+	for ; len(raw) >= 4; raw = raw[4:] {
+		s.reached[int(binary.LittleEndian.Uint32(raw))] = true
+	}
+	return nil
+}
+
+// run runs a suite; a run that does not end, or takes too much memory, fails too.
+func (s *suite) run(ctx context.Context, env ...string) (fails bool, out []byte) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	args := append([]string{"-test.failfast", "-test.timeout=" + s.timeout.String()}, s.args(o)...)
 	// 6 GB of address space: Go's heap reserves more than it uses.
-	shell := append([]string{"-c", `ulimit -v 6000000; exec "$0" "$@"`, s.bin}, args...)
+	shell := append([]string{"-c", `ulimit -v 6000000; exec "$0" "$@"`, s.bin, "-test.failfast", "-test.timeout=" + s.timeout.String()}, s.args...)
 	cmd := exec.CommandContext(ctx, "/bin/sh", shell...)
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "WEIR_MUTANT="+strconv.Itoa(id), "GOMAXPROCS=1", "GOGC=400")
+	cmd.Env = append(append(os.Environ(), "GOMAXPROCS=1", "GOGC=400"), env...)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

@@ -40,7 +40,12 @@ type mutant struct {
 	line           int
 	what           string
 	state          state
-	edits          []edit
+	// by is what noticed it; trials and suites count those in which it makes a difference to some value.
+	by             string
+	trials, suites int
+	// reason is why nobody could notice it.
+	reason string
+	edits  []edit
 }
 
 // place is "file:function:line".

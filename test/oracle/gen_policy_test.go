@@ -12,7 +12,7 @@ import (
 func (g *gen) policies() {
 	n := pick(g, 1, 2, 3, 4, 5, 6, 7, 8)
 	if g.large {
-		n, g.layer7 = 100, maxLayer7-2
+		n, g.layer7 = 40, maxLayer7-2
 	}
 	names := g.Perm(n)
 	for i := range n {
@@ -24,7 +24,11 @@ func (g *gen) policies() {
 			p.Isolate[d] = p.Tier == ir.Namespace && g.one(3) || g.one(30)
 			p.AuditIsolate[d] = g.one(16)
 		}
-		for range pick(g, 0, 1, 2, 2, 3, 4) {
+		rules := pick(g, 0, 1, 2, 2, 3, 4)
+		if g.large {
+			rules = 3
+		}
+		for range rules {
 			r := g.rule(&p)
 			r.Index, r.Pos = len(p.Rules), diag.Position{File: "w.cue", Line: 100*(i+1) + len(p.Rules) + 1}
 			p.Rules = append(p.Rules, r)
@@ -46,7 +50,7 @@ func (g *gen) kind(p *ir.Policy) {
 		p.Kind = pick(g, "MeshPolicy", "ClusterMeshPolicy")
 	}
 	switch n := g.IntN(5); {
-	case n <= 1 || g.large && n <= 3:
+	case n <= 1 || g.large && !g.one(20): // few classes of pods: what is large is what each of them is asked
 	case n == 2:
 		p.Subject.Pods = g.podLabels()
 	case n == 3:
@@ -99,7 +103,7 @@ func (g *gen) rule(p *ir.Policy) ir.Rule {
 	if p.Layer == ir.Mesh && r.Action == ir.Allow && g.one(2) {
 		r.Plaintext, r.Exception = true, "exception"
 	}
-	if r.Action == ir.Allow && g.one(5) || g.one(40) {
+	if seldom := g.seldom(5); r.Action == ir.Allow && g.one(seldom) || g.one(8*seldom) {
 		r.NotAfter = genNow.Add(pick(g, -time.Hour, -time.Second, 0, time.Second, time.Second, time.Hour, 48*time.Hour))
 	}
 	if g.one(10) {
@@ -107,6 +111,14 @@ func (g *gen) rule(p *ir.Policy) ir.Rule {
 		r.Log = &log
 	}
 	return r
+}
+
+// seldom is n, and more in large worlds: each end of an allow is a moment at which all is decided anew.
+func (g *gen) seldom(n int) int {
+	if g.large {
+		return 12 * n
+	}
+	return n
 }
 
 func (g *gen) podLabels() ir.LabelSelector {

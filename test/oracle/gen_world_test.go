@@ -41,7 +41,7 @@ var genNow = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 // world makes a world.
 func (g *gen) world() *world {
 	g.w.now = genNow
-	g.large = g.one(60)
+	g.large = g.one(150)
 	g.namespaces()
 	g.nodes()
 	g.pods()
@@ -100,7 +100,7 @@ func (g *gen) nodes() {
 func (g *gen) pods() {
 	n := 3 + g.IntN(5)
 	if g.large {
-		n = 40
+		n = 36
 	}
 	for i := range n {
 		node := g.IntN(len(g.w.inv.Nodes))

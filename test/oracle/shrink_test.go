@@ -37,7 +37,7 @@ func decides(w *world, f flow) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.check(f)
+	_, err = c.checkAll(f)
 	return err
 }
 
