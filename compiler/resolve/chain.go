@@ -341,10 +341,12 @@ func (c *chain) agree(l ir.Layer, a, b answer) answer {
 		}
 		return a
 	}
-	if c.conflicts == nil {
-		c.conflicts = map[[2]plan.RuleIndex]bool{}
+	if a.wanted() != b.wanted() { // else one of them conflicts with a third
+		if c.conflicts == nil {
+			c.conflicts = map[[2]plan.RuleIndex]bool{}
+		}
+		c.conflicts[[2]plan.RuleIndex{a.rule, b.rule}] = true
 	}
-	c.conflicts[[2]plan.RuleIndex{a.rule, b.rule}] = true
 	if l == ir.Orchestrator {
 		for _, x := range []answer{a, b} {
 			if x.say == saysDeny && x.reason == plan.ByRule {

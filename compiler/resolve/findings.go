@@ -115,10 +115,16 @@ func redirects(p *plan.Plan, t *plan.Table) bool {
 	return false
 }
 
+// rowRedirects says whether a row holds a redirect, now or when an allow ends (S28).
 func rowRedirects(p *plan.Plan, t *plan.Table, row int) bool {
 	for class := range t.NumClasses {
-		if d := &p.Decisions[t.Decision(row, class)]; d.Verdict == plan.Redirect || d.Audit.Verdict == plan.Redirect {
-			return true
+		for d := &p.Decisions[t.Decision(row, class)]; ; d = &p.Decisions[d.Then] {
+			if d.Verdict == plan.Redirect || d.Audit.Verdict == plan.Redirect {
+				return true
+			}
+			if d.NotAfter == 0 {
+				break
+			}
 		}
 	}
 	return false

@@ -203,6 +203,8 @@ func (n *Incremental) addIdentity(i int) {
 	if s, ok := c.subjectOf(i); ok {
 		n.join(i, &s)
 	}
+	// Nothing looks at requests, or this were no quick change: no waypoint is needed.
+	c.plan.Peers[i].Waypoint, c.plan.Waypoints = plan.None, nil
 }
 
 // freshRows builds the tables again in which the new identity is like no other. A table that asks for no set in
@@ -323,10 +325,10 @@ func within[K comparable](a, b map[K]bool) bool {
 	return true
 }
 
-// quickBlock reports whether a new block splits one part of the world in two and touches nothing else: no address that
-// the plan holds by its identity lies in it.
+// quickBlock reports whether a new block splits one part of the world in two and touches nothing else: it is not a
+// family's whole space, and no address that the plan holds by its identity lies in it.
 func (n *Incremental) quickBlock(b netip.Prefix) bool {
-	if b.IsSingleIP() || len(n.c.in.Inventory.APIServers) > 0 || len(n.c.atoms.within(b)) > 0 {
+	if b.IsSingleIP() || b.Bits() == 0 || len(n.c.in.Inventory.APIServers) > 0 || len(n.c.atoms.within(b)) > 0 {
 		return false
 	}
 	return !slices.ContainsFunc(n.c.plan.Frontends, func(f plan.Frontend) bool {

@@ -12,7 +12,7 @@ import (
 func (g *gen) policies() {
 	n := pick(g, 1, 2, 3, 4, 5, 6, 7, 8)
 	if g.large {
-		n, g.layer7 = 40, maxLayer7-2
+		n, g.layer7 = 40, max(g.layer7, maxLayer7-2)
 	}
 	names := g.Perm(n)
 	for i := range n {

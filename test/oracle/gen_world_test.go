@@ -18,6 +18,8 @@ type gen struct {
 	layer7 int
 	// large worlds have more identities and rules than a machine word has bits.
 	large bool
+	// plain worlds have no layer 7 and no API server.
+	plain bool
 	// addresses and points are what flows are made of: where the world's rules and objects draw borders.
 	addresses []netip.Addr
 	points    []point
@@ -42,6 +44,9 @@ var genNow = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 func (g *gen) world() *world {
 	g.w.now = genNow
 	g.large = g.one(150)
+	if g.plain {
+		g.layer7 = maxLayer7
+	}
 	g.namespaces()
 	g.nodes()
 	g.pods()
@@ -91,7 +96,7 @@ func (g *gen) nodes() {
 		}
 		g.w.inv.Nodes = append(g.w.inv.Nodes, n)
 	}
-	if !g.one(3) {
+	if !g.plain && !g.one(3) {
 		g.w.inv.APIServers = append(g.w.inv.APIServers, pick(g, g.w.inv.Nodes[0].Addrs[0], netip.MustParseAddr("192.0.2.10"), address(nodeRange4, 200),
 			netip.MustParseAddr("::ffff:192.0.2.10")))
 	}

@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/inventory"
@@ -40,6 +41,12 @@ func (c *compiled) checkPlan() error {
 		if peers := slices.Sorted(slices.Values(e.Peers)); len(p.Addrs) == 0 && len(slices.Compact(peers)) != len(e.Peers) {
 			return fmt.Errorf("%s/%s: an identity twice", p.Namespace, p.Name)
 		}
+	}
+	if err := c.checkFound(); err != nil {
+		return err
+	}
+	if err := c.checkWaypoints(); err != nil {
+		return err
 	}
 	return c.checkServices()
 }
@@ -157,16 +164,125 @@ func (w *world) mentionedLabels() map[string]bool {
 	return out
 }
 
-// checkFindings insists that what the compiler denied for want of an answer is an error or, with requests, at least a
-// warning (S12, S25).
+// checkFindings insists that what the compiler denied for want of an answer is found, where it is (S12, S25).
 func (c *compiled) checkFindings(v verdict) error {
-	for _, o := range []outcome{v.egress.enforced, v.ingress.enforced} {
-		if o.reason == plan.ByConflict && c.found.Count(diag.Error)+c.found.Count(diag.Warning) == 0 {
-			return fmt.Errorf("denied by a conflict that no finding tells of (S12)")
+	for d, o := range map[ir.Direction]outcome{ir.Egress: v.egress.enforced, ir.Ingress: v.ingress.enforced} {
+		if o.reason == plan.ByConflict && !slices.ContainsFunc(c.found, func(x diag.Diagnostic) bool {
+			return x.Code == conflictCode && (x.Pos == o.rule.Pos || x.Related[0].Pos == o.rule.Pos)
+		}) {
+			return fmt.Errorf("%s: denied by a conflict that no finding tells of (S12)", d)
 		}
-		if o.reason == plan.ByNoWaypoint && !c.found.HasErrors() {
-			return fmt.Errorf("denied for want of a waypoint, and no error says so (S25)")
+		if o.reason == plan.ByNoWaypoint && !slices.ContainsFunc(c.found, func(x diag.Diagnostic) bool {
+			return x.Code == noWaypointCode && c.lines[x.Pos.Line].Direction == d
+		}) {
+			return fmt.Errorf("%s: denied for want of a waypoint, and no error says so (S25)", d)
 		}
 	}
 	return nil
+}
+
+const conflictCode, noWaypointCode = "WEIR2012", "WEIR2025"
+
+// checkFound insists that what is found is so: two rules in conflict are of one priority and answer differently, and
+// what lacks a waypoint says which side does.
+func (c *compiled) checkFound() error {
+	for i, f := range c.found {
+		if i > 0 && f.Code == c.found[i-1].Code && f.Pos == c.found[i-1].Pos && f.Message == c.found[i-1].Message {
+			return fmt.Errorf("found twice: %s", f.Message)
+		}
+		r := c.lines[f.Pos.Line]
+		if r == nil {
+			continue
+		}
+		switch f.Code {
+		case conflictCode:
+			o := c.lines[f.Related[0].Pos.Line]
+			p, q := c.policyOf(r), c.policyOf(o)
+			want := diag.Error
+			if r.HTTP != nil || o.HTTP != nil {
+				want = diag.Warning // the requests may differ
+			}
+			if p == q || p.Layer != q.Layer || p.Tier != q.Tier || p.Priority != q.Priority || r.Action == o.Action || r.Direction != o.Direction || f.Severity != want {
+				return fmt.Errorf("no such conflict: %s: %s (S12)", f.Severity, f.Message)
+			}
+		case noWaypointCode:
+			if f.Severity != diag.Error || strings.Contains(f.Message, "some peers") != (r.Direction == ir.Egress) {
+				return fmt.Errorf("%s: %s: %s (S25)", f.Severity, f.Message, r.Direction)
+			}
+		}
+	}
+	return nil
+}
+
+// checkWaypoints insists that the plan has the waypoints that some connection is handed to, now or when an allow ends,
+// and no other (S25).
+func (c *compiled) checkWaypoints() error {
+	needed := map[string]bool{}
+	each := func(f func(name string, s *plan.Subject, peer plan.PeerIndex) error) error {
+		for i := range c.inv.Pods {
+			p := &c.inv.Pods[i]
+			_, e := c.endpoint(p.Namespace, p.Name)
+			name := ""
+			if c.served(&party{kind: pod, pod: p}) {
+				name = p.Namespace
+				if c.config.Waypoint == inventory.WaypointPerServiceAccount {
+					name += "/" + p.ServiceAccount
+				}
+			}
+			for _, peer := range e.Peers {
+				if err := f(name, c.plan.SubjectOf(peer), peer); err != nil {
+					return fmt.Errorf("%s/%s: %w", p.Namespace, p.Name, err)
+				}
+			}
+		}
+		return nil
+	}
+	if err := each(func(name string, s *plan.Subject, peer plan.PeerIndex) error {
+		if name != "" && !needed[name] && (s != nil && c.handsOver(s.Tables[ir.Ingress], nil) || slices.ContainsFunc(c.plan.Subjects, func(x plan.Subject) bool {
+			return c.handsOver(x.Tables[ir.Egress], &peer)
+		})) {
+			needed[name] = true
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if len(c.plan.Waypoints) != len(needed) {
+		return fmt.Errorf("%d waypoints, %d are needed", len(c.plan.Waypoints), len(needed))
+	}
+	return each(func(name string, _ *plan.Subject, peer plan.PeerIndex) error {
+		got := ""
+		if w := c.plan.Peers[peer].Waypoint; w >= 0 {
+			got = c.plan.Waypoints[w].Name()
+		}
+		if !needed[name] {
+			name = ""
+		}
+		if got != name {
+			return fmt.Errorf("its waypoint is %q, want %q", got, name)
+		}
+		return nil
+	})
+}
+
+// handsOver says whether a table has a redirect, of connections with one peer or with any.
+func (c *compiled) handsOver(t *plan.Table, peer *plan.PeerIndex) bool {
+	first, last := 0, len(t.Cells)/t.NumClasses-1
+	if peer != nil {
+		first = c.plan.Row(t, *peer)
+		last = first
+	}
+	for row := first; row <= last; row++ {
+		for class := range t.NumClasses {
+			for d := &c.plan.Decisions[t.Decision(row, class)]; ; d = &c.plan.Decisions[d.Then] {
+				if d.Verdict == plan.Redirect || d.Audit.Verdict == plan.Redirect {
+					return true
+				}
+				if d.NotAfter == 0 {
+					break
+				}
+			}
+		}
+	}
+	return false
 }
