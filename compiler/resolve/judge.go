@@ -99,7 +99,7 @@ func (b *tableBuilder) logged(o *plan.Outcome) bool {
 
 // same compares what two decisions of the table do, apart from their ends.
 func (b *tableBuilder) same(x, y *local) bool {
-	return x.Outcome == y.Outcome && x.Audit == y.Audit && x.Log == y.Log && y.NotAfter == 0 &&
+	return x.Outcome == y.Outcome && x.Audit == y.Audit && x.Log == y.Log &&
 		b.sameList(x.list, y.list) && b.sameList(x.auditList, y.auditList)
 }
 

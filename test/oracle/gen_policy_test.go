@@ -19,10 +19,13 @@ func (g *gen) policies() {
 		p := ir.Policy{Layer: pick(g, ir.Orchestrator, ir.Mesh, ir.Mesh), Tier: pick(g, ir.Admin, ir.Namespace, ir.Namespace, ir.Baseline),
 			Name: fmt.Sprintf("p%d", names[i]), Priority: pick[int32](g, 0, 10, 10, 10, 20), Audit: g.one(8)}
 		p.Pos = diag.Position{File: "w.cue", Line: 100 * (i + 1)}
+		if g.simple {
+			p.Priority, p.Audit = int32(i), false
+		}
 		g.kind(&p)
 		for d := range p.Isolate {
 			p.Isolate[d] = p.Tier == ir.Namespace && g.one(3) || g.one(30)
-			p.AuditIsolate[d] = g.one(16)
+			p.AuditIsolate[d] = g.one(16) && !g.simple
 		}
 		rules := pick(g, 0, 1, 2, 2, 3, 4)
 		if g.large {
@@ -31,6 +34,12 @@ func (g *gen) policies() {
 		for range rules {
 			r := g.rule(&p)
 			r.Index, r.Pos = len(p.Rules), diag.Position{File: "w.cue", Line: 100*(i+1) + len(p.Rules) + 1}
+			if g.simple {
+				r.Audit, r.NotAfter = false, time.Time{}
+				if r.Action == ir.Pass {
+					r.Action = ir.Deny
+				}
+			}
 			p.Rules = append(p.Rules, r)
 		}
 		g.w.policies = append(g.w.policies, p)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/inventory"
 	"github.com/weir-mesh/weir/compiler/ir"
 )
@@ -18,8 +19,8 @@ type gen struct {
 	layer7 int
 	// large worlds have more identities and rules than a machine word has bits.
 	large bool
-	// plain worlds have no layer 7 and no API server.
-	plain bool
+	// plain worlds have no layer 7 and no API server; simple ones have only rules of which the first that matches decides.
+	plain, simple bool
 	// addresses and points are what flows are made of: where the world's rules and objects draw borders.
 	addresses []netip.Addr
 	points    []point
@@ -44,7 +45,8 @@ var genNow = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 func (g *gen) world() *world {
 	g.w.now = genNow
 	g.large = g.one(150)
-	if g.plain {
+	g.simple = g.large && g.one(2)
+	if g.plain || g.simple {
 		g.layer7 = maxLayer7
 	}
 	g.namespaces()
@@ -53,6 +55,27 @@ func (g *gen) world() *world {
 	g.configure()
 	g.services()
 	g.policies()
+	return g.w
+}
+
+// broad makes a world with many identities, and rules about hundreds of them at a time.
+func (g *gen) broad() *world {
+	g.w.now = genNow
+	g.layer7 = maxLayer7 - 1
+	g.namespaces()
+	g.nodes()
+	for i := range 600 + g.IntN(200) {
+		n := g.IntN(len(g.w.inv.Nodes))
+		g.w.inv.Pods = append(g.w.inv.Pods, inventory.Pod{Namespace: g.w.inv.Namespaces[0].Name, Name: fmt.Sprintf("pod%d", i), ServiceAccount: "default",
+			Node: g.w.inv.Nodes[n].Name, Labels: map[string]string{"id": fmt.Sprint(i), "app": pick(g, "web", "web", "db"), "tier": pick(g, "front", "front", "back")},
+			Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})}})
+	}
+	g.configure()
+	g.policies()
+	every := ir.Selector{Pods: ir.LabelSelector{{Key: "id", Op: ir.Exists}}}
+	last := &g.w.policies[len(g.w.policies)-1]
+	last.Rules = append(last.Rules, ir.Rule{Direction: ir.Ingress, Action: ir.Allow, Plaintext: true, Index: len(last.Rules), Peers: []ir.Peer{{Pods: &every}},
+		Pos: diag.Position{File: "w.cue", Line: last.Pos.Line + 99}})
 	return g.w
 }
 

@@ -42,6 +42,9 @@ func (c *compiled) checkPlan() error {
 			return fmt.Errorf("%s/%s: an identity twice", p.Namespace, p.Name)
 		}
 	}
+	if err := c.checkTables(); err != nil {
+		return err
+	}
 	if err := c.checkFound(); err != nil {
 		return err
 	}
@@ -49,6 +52,37 @@ func (c *compiled) checkPlan() error {
 		return err
 	}
 	return c.checkServices()
+}
+
+// checkTables insists that a table has a row for each key that some identity has, and no other, and that an end changes
+// what is decided.
+func (c *compiled) checkTables() error {
+	for i := range c.plan.Subjects {
+		for d, t := range c.plan.Subjects[i].Tables {
+			keys := map[string]bool{}
+			for peer := 1; peer < len(c.plan.Peers); peer++ {
+				keys[string(c.plan.RowKey(nil, t, plan.PeerIndex(peer)))] = true
+			}
+			if t.Rows.Len() != len(keys) {
+				return fmt.Errorf("subject %d, %s: %d rows, identities have %d keys", i, ir.Direction(d), t.Rows.Len(), len(keys))
+			}
+			for key := range keys {
+				if _, ok := t.Rows.Find([]byte(key)); !ok {
+					return fmt.Errorf("subject %d, %s: no row for %x", i, ir.Direction(d), key)
+				}
+			}
+		}
+	}
+	for i := range c.plan.Decisions {
+		d := &c.plan.Decisions[i]
+		if d.NotAfter == 0 {
+			continue
+		}
+		if next := &c.plan.Decisions[d.Then]; d.Outcome == next.Outcome && d.Audit == next.Audit && d.Log == next.Log {
+			return fmt.Errorf("decision %d ends and stays the same", i)
+		}
+	}
+	return nil
 }
 
 // checkServices insists that a service's address is nobody's (S27), and that each port of a service has the endpoints

@@ -27,15 +27,17 @@ type property struct {
 	flows  int // of each world
 	// plain says that three worlds of four have no layer 7 and no API server, so that changes take the quick paths.
 	plain bool
+	world func(*gen) *world
 	check func(w *world, flows []flow) error
 }
 
 func properties() []property {
 	return []property{
-		{name: "decides", first: *seedFlag, worlds: (*pairsFlag + flowsPerWorld - 1) / flowsPerWorld, flows: flowsPerWorld, check: decidesAll},
-		{name: "grows", first: 2_000_000, worlds: 2 * sameWorlds, flows: 20, plain: true, check: growsAlike},
-		{name: "ordered", first: 1_000_000, worlds: sameWorlds, check: orderMeansNothing},
-		{name: "projects", first: 3_000_000, worlds: sameWorlds, check: projectsTheSame},
+		{name: "decides", first: *seedFlag, worlds: (*pairsFlag + flowsPerWorld - 1) / flowsPerWorld, flows: flowsPerWorld, world: (*gen).world, check: decidesAll},
+		{name: "grows", first: 2_000_000, worlds: 2 * sameWorlds, flows: 20, plain: true, world: (*gen).world, check: growsAlike},
+		{name: "ordered", first: 1_000_000, worlds: sameWorlds, world: (*gen).world, check: orderMeansNothing},
+		{name: "projects", first: 3_000_000, worlds: sameWorlds, world: (*gen).world, check: projectsTheSame},
+		{name: "broad", first: 4_000_000, worlds: 10, flows: 200, plain: true, world: (*gen).broad, check: growsAlike},
 	}
 }
 
@@ -43,7 +45,7 @@ func properties() []property {
 func (p *property) make(seed uint64) (*world, []flow) {
 	g := newGen(seed)
 	g.plain = p.plain && seed%4 != 0
-	w := g.world()
+	w := p.world(g)
 	var flows []flow
 	for range p.flows {
 		flows = append(flows, g.flow())

@@ -98,6 +98,9 @@ func shuffle[T any](r *rand.Rand, list []T) {
 	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 }
 
+// TestBroadSets grows worlds with many identities and rules about hundreds of them.
+func TestBroadSets(t *testing.T) { holds(t, "broad") }
+
 // TestIncrementalDecidesAlike adds a world's last pod and policy to a compile of the rest.
 func TestIncrementalDecidesAlike(t *testing.T) {
 	holds(t, "grows")
