@@ -28,7 +28,7 @@ type target struct {
 // targets are the resolver and the files of the plan that decide.
 var targets = []target{
 	{dir: "compiler/resolve"},
-	{dir: "compiler/plan", files: []string{"address.go", "decide.go", "http.go", "httppath.go"}},
+	{dir: "compiler/plan", files: []string{"address.go", "decide.go", "http.go", "httppath.go", "rows.go"}},
 }
 
 type options struct {

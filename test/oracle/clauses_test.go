@@ -168,6 +168,15 @@ func matchClauses() []clause {
 		}},
 		{13, "a range", byPort(func(x *ir.Port) bool { return x.Name == "" && x.First < x.Last })},
 		{13, "a name", byPort(func(x *ir.Port) bool { return x.Name != "" })},
+		{13, "a name with other numbers elsewhere, as in a rollout", func(p *pair) bool {
+			return byPort(func(x *ir.Port) bool {
+				return x.Name != "" && slices.ContainsFunc(p.c.inv.Pods, func(o inventory.Pod) bool {
+					return slices.ContainsFunc(o.Ports, func(n inventory.NamedPort) bool {
+						return n.Name == x.Name && n.Space == x.Space && n.Number != p.f.number
+					})
+				})
+			})(p)
+		}},
 		{13, "an ICMP type", byPort(func(x *ir.Port) bool { return x.Space == ir.ICMPv4 || x.Space == ir.ICMPv6 })},
 		{13, "SCTP", byPort(func(x *ir.Port) bool { return x.Space == ir.SCTP })},
 		{13, "another protocol", byPort(func(x *ir.Port) bool { return x.Space == ir.OtherProtocol })},
