@@ -133,12 +133,14 @@ func (l List) Count(s Severity) int {
 // HasErrors reports whether any finding is an error.
 func (l List) HasErrors() bool { return l.Count(Error) > 0 }
 
-// Sort orders findings by position, then worst first, then code and message, and removes exact repeats.
+// Sort orders findings by position, then worst first, then code and message, and keeps one of those that say the same:
+// of what else belongs to them, the first.
 func (l *List) Sort() {
 	s := *l
 	slices.SortStableFunc(s, func(a, b Diagnostic) int {
 		return cmp.Or(a.Pos.Compare(b.Pos), -cmp.Compare(a.Severity, b.Severity),
-			cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message))
+			cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message),
+			slices.CompareFunc(a.Related, b.Related, func(x, y Related) int { return x.Pos.Compare(y.Pos) }))
 	})
 	*l = slices.CompactFunc(s, func(a, b Diagnostic) bool {
 		return a.Pos == b.Pos && a.Severity == b.Severity && a.Code == b.Code && a.Message == b.Message

@@ -220,6 +220,19 @@ func TestSort(t *testing.T) {
 	}
 }
 
+// TestSortKeepsTheFirst adds findings that say the same with another place beside them, in both orders.
+func TestSortKeepsTheFirst(t *testing.T) {
+	at := func(line int) Diagnostic {
+		return Diagnostic{Code: "WEIR2012", Message: "m", Related: []Related{{Pos: Position{File: "a", Line: line}}}}
+	}
+	for _, l := range []List{{at(2), at(1)}, {at(1), at(2)}} {
+		l.Sort()
+		if len(l) != 1 || l[0].Related[0].Pos.Line != 1 {
+			t.Errorf("kept %+v", l)
+		}
+	}
+}
+
 func TestFailedWrite(t *testing.T) {
 	for name, f := range map[string]func() error{
 		"text":   func() error { return Text(broken{}, findings(), TextOptions{}) },

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -167,6 +168,9 @@ func grow(w *world) (*grown, error) {
 	}
 	if err := sameDigests(g.plan, cold.plan); err != nil {
 		return nil, err
+	}
+	if !reflect.DeepEqual(g.found, cold.found) {
+		return nil, fmt.Errorf("found %v, a cold compile finds %v", g.found, cold.found)
 	}
 	return g, g.checkPlan()
 }
