@@ -155,6 +155,10 @@ func TestRequestMatching(t *testing.T) {
 		{"hosts have no case and no port", ir.HTTPMatch{Hosts: []string{"a.org"}}, &Request{Path: "/", Host: "A.ORG.:80"}, true},
 		{"a wildcard is one label or more", ir.HTTPMatch{Hosts: []string{"*.a.org"}}, &Request{Path: "/", Host: "x.y.a.org"}, true},
 		{"a wildcard is not nothing", ir.HTTPMatch{Hosts: []string{"*.a.org"}}, &Request{Path: "/", Host: "a.org"}, false},
+		{"a wildcard is no port", ir.HTTPMatch{Hosts: []string{"*.a.org"}}, &Request{Path: "/", Host: "x:y.a.org"}, false},
+		{"nor a path", ir.HTTPMatch{Hosts: []string{"*.a.org"}}, &Request{Path: "/", Host: "x/y.a.org"}, false},
+		{"nor an empty label", ir.HTTPMatch{Hosts: []string{"*.a.org"}}, &Request{Path: "/", Host: ".x.a.org"}, false},
+		{"any one of the hosts", ir.HTTPMatch{Hosts: []string{"*.a.org", "b.org"}}, &Request{Path: "/", Host: "b.org"}, true},
 		{"a wildcard is not user information", ir.HTTPMatch{Hosts: []string{"*.a.org"}}, &Request{Path: "/", Host: "u@x.a.org"}, false},
 		{"an absent header does not match (S23)", header(ir.Present, ""), at("/"), false},
 		{"nor does it match anything", header(ir.Regex, ".*"), at("/"), false},
@@ -165,6 +169,15 @@ func TestRequestMatching(t *testing.T) {
 		{"but is present", header(ir.Present, ""), with("\xff"), true},
 		{"host is a header", ir.HTTPMatch{Headers: []ir.KeyMatch{{Key: "host", StringMatch: str(ir.Exact, "A:1")}}}, &Request{Path: "/", Host: "A:1"}, true},
 		{"parameters are unescaped", query(ir.Exact, "a b"), at("/?%71=a%20b"), true},
+		{"a broken escape stays", query(ir.Exact, "%"), at("/?q=%"), true},
+		{"and one digit is none", query(ir.Exact, "%2"), at("/?q=%2"), true},
+		{"nor are other letters", query(ir.Exact, "%2g%GA"), at("/?q=%2g%GA"), true},
+		{"both cases are", query(ir.Exact, "\xaf\xfa"), at("/?q=%aF%Fa"), true},
+		{"an escape at the end", query(ir.Exact, "xa"), at("/?q=x%61"), true},
+		{"the first of other parameters", query(ir.Exact, "a"), at("/?x=b&q=a&y=c"), true},
+		{"no query at all", query(ir.Present, ""), at("/q"), false},
+		{"cookies are joined by semicolons", ir.HTTPMatch{Headers: []ir.KeyMatch{{Key: "cookie", StringMatch: str(ir.Exact, "a=1; b=2")}}}, &Request{Path: "/", Headers: map[string][]string{"cookie": {"a=1", "b=2"}}}, true},
+		{"a header without a value is absent", header(ir.Present, ""), with(), false},
 		{"a plus is a plus", query(ir.Exact, "a b"), at("/?q=a+b"), false},
 		{"an empty value is there", query(ir.Present, ""), at("/?q"), true},
 		{"an absent parameter does not match", query(ir.Present, ""), at("/?qq=1"), false},
@@ -172,11 +185,17 @@ func TestRequestMatching(t *testing.T) {
 		{"gRPC is by path", ir.HTTPMatch{GRPC: &ir.GRPCMatch{Service: "s.S", Method: "M"}}, &Request{Path: "/s.S/M", GRPC: true}, true},
 		{"whatever the content type", ir.HTTPMatch{GRPC: &ir.GRPCMatch{Service: "s.S"}}, &Request{Method: "POST", Path: "/s.S/M"}, true},
 		{"gRPC is POST", ir.HTTPMatch{GRPC: &ir.GRPCMatch{Service: "s.S"}}, at("/s.S/M"), false},
+		{"gRPC is not another service", ir.HTTPMatch{GRPC: &ir.GRPCMatch{Service: "s.S"}}, &Request{GRPC: true, Path: "/s.SS/M"}, false},
+		{"nor another method", ir.HTTPMatch{GRPC: &ir.GRPCMatch{Service: "s.S", Method: "M"}}, &Request{GRPC: true, Path: "/s.S/N"}, false},
+		{"nor no method", ir.HTTPMatch{GRPC: &ir.GRPCMatch{Service: "s.S"}}, &Request{GRPC: true, Path: "/s.S/"}, false},
 		{"gRPC has one segment", ir.HTTPMatch{GRPC: &ir.GRPCMatch{Service: "s.S"}}, &Request{GRPC: true, Path: "/s.S/M/N"}, false},
 		{"a claim", claim("c", ir.Exact, "v"), claims("v"), true},
 		{"one of a list", claim("c", ir.Exact, "v"), claims([]any{"u", 1.0, "v"}), true},
 		{"a number is no string", claim("c", ir.Regex, ".*"), claims(1.0), false},
 		{"but is present", claim("c", ir.Present, ""), claims(1.0), true},
+		{"a list without it", claim("c", ir.Exact, "v"), claims([]any{"u", 1.0}), false},
+		{"an object is no string", claim("o", ir.Regex, ".*"), claims("v"), false},
+		{"a dot steps into nothing else", claim("c.i", ir.Present, ""), claims("v"), false},
 		{"a dot steps into an object", claim("o.i", ir.Prefix, "de"), claims("v"), true},
 		{"an absent claim does not match", claim("d", ir.Present, ""), claims("v"), false},
 		{"nor one of no token", claim("c", ir.Present, ""), at("/"), false},
@@ -225,7 +244,29 @@ func TestRequestAnswer(t *testing.T) {
 			t.Errorf("%s: %+v, want status %d by %v", c.what, got, c.status, c.by)
 		}
 	}
-	if _, err := NewRequests(oneList(ir.HTTPMatch{Headers: []ir.KeyMatch{{Key: "x", StringMatch: ir.StringMatch{Kind: ir.Regex, Value: "("}}}})); err == nil {
-		t.Error("a regular expression that does not compile is no error")
+}
+
+// TestBrokenExpression has a regular expression that does not compile, in each place for one.
+func TestBrokenExpression(t *testing.T) {
+	broken := ir.StringMatch{Kind: ir.Regex, Value: "("}
+	keys := []ir.KeyMatch{{Key: "x", StringMatch: broken}}
+	for where, m := range map[string]ir.HTTPMatch{"path": {Path: &broken}, "header": {Headers: keys}, "query": {Query: keys}, "claim": {Claims: keys}} {
+		if _, err := NewRequests(oneList(m)); err == nil {
+			t.Errorf("%s: no error", where)
+		}
+		if MatchHTTP(&m, &Request{Path: "/", Headers: map[string][]string{"x": {"("}}}) {
+			t.Errorf("%s: matches", where)
+		}
+	}
+}
+
+func TestNormalHost(t *testing.T) {
+	for authority, want := range map[string]string{
+		"a.org": "a.org", "A.Org": "a.org", "a.org:80": "a.org", "a.org.:80": "a.org", "a.org:": "a.org", "a.org:8x": "a.org:8x", "a.org:/0": "a.org:/0",
+		"a.org:8:90": "a.org:8", "[::1]:80": "[::1]", "[::1]": "[::1]", "[fd00::1:2]:443": "[fd00::1:2]", "": "", ":80": "", "a.org:09": "a.org",
+	} {
+		if got := NormalHost(authority); got != want {
+			t.Errorf("%q: %q, want %q", authority, got, want)
+		}
 	}
 }
