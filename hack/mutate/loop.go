@@ -160,20 +160,20 @@ func (t *trials) cover(ctx context.Context, parallel int) error {
 	})
 }
 
-// of lists the trials that a mutant makes a difference in, the quickest first.
-func (t *trials) of(id int) (names []string, slowest time.Duration) {
+// of lists the trials that a mutant makes a difference in, the quickest first, each with the milliseconds of processor
+// time that it may take: one that never ends is noticed.
+func (t *trials) of(id int) (names []string) {
 	var at []int
 	for i := range t.names {
 		if t.reached[i][id] {
 			at = append(at, i)
-			slowest = max(slowest, t.cost[i])
 		}
 	}
 	slices.SortStableFunc(at, func(a, b int) int { return cmp.Compare(t.cost[a], t.cost[b]) })
 	for _, i := range at {
-		names = append(names, t.names[i])
+		names = append(names, fmt.Sprintf("%s@%d", t.names[i], 20*t.cost[i].Milliseconds()+1500))
 	}
-	return names, slowest
+	return names
 }
 
 // quickTrials are as many as are tried before the suites are run.
@@ -190,7 +190,7 @@ func (t *trials) try(ctx context.Context, mutants []*mutant, next func() int, qu
 			continue
 		}
 		progress()
-		names, slowest := t.of(m.id)
+		names := t.of(m.id)
 		m.trials = len(names)
 		if at := min(quickTrials, len(names)); quickest {
 			names = names[:at]
@@ -200,7 +200,7 @@ func (t *trials) try(ctx context.Context, mutants []*mutant, next func() int, qu
 		if len(names) == 0 {
 			continue
 		}
-		line := fmt.Sprintf("try %d %d %s", m.id, 20*slowest.Milliseconds()+3000, strings.Join(names, " "))
+		line := fmt.Sprintf("try %d %s", m.id, strings.Join(names, " "))
 		for attempt := range 2 {
 			if ctx.Err() != nil {
 				m.state = untested
