@@ -135,6 +135,7 @@ func (a *app) names(r *compile.Result) (*analyze.Names, error) {
 	if err != nil {
 		return nil, exit(statusUnknown, fmt.Errorf("preparing the plan: %w", err))
 	}
+	n.Namespace = a.flags.namespace
 	return n, nil
 }
 

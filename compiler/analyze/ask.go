@@ -110,7 +110,9 @@ func (n *Names) pairs(q Question) ([]plan.Flow, error) {
 			if !ok {
 				continue
 			}
-			if f.Port, ok = n.key(q.Port, d.Peer); !ok {
+			if f.Dst.Frontend >= 0 {
+				f.Port = n.plan.Frontends[f.Dst.Frontend].Port // found by the service's own number or name
+			} else if f.Port, ok = n.key(q.Port, d.Peer); !ok {
 				return nil, fmt.Errorf("%s has no container port named %q for %s that a rule names: write its number", q.To.Name, q.Port.Name, q.Port.Space)
 			}
 			if !slices.Contains(flows, f) {

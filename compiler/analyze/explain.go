@@ -125,7 +125,11 @@ func (x *Explainer) behind(r *Reply) (plan.Flow, string) {
 	}
 	switch len(ends) {
 	case 0:
-		return f, head + " has no endpoint behind it"
+		note := head + " has no endpoint behind it"
+		if fe.NoBackends != "" {
+			note += ": " + fe.NoBackends
+		}
+		return f, note
 	case 1:
 		return f, head + " leads to " + ends[0]
 	}
@@ -141,7 +145,7 @@ func (x *Explainer) endName(e plan.End) string {
 
 // sideName names an end as the user did, where that end is meant.
 func (x *Explainer) sideName(t *Target, r *Reply, e plan.End) string {
-	if r.Flow.Dst.Frontend >= 0 && t.Kind == ServiceTarget {
+	if r.Flow.Dst.Frontend >= 0 && t.Kind == ServiceTarget && e.Frontend < 0 {
 		return x.endName(e)
 	}
 	return t.Name
@@ -168,6 +172,9 @@ func (x *Explainer) side(d ir.Direction, q Question, r *Reply, f plan.Flow) Side
 		}
 	}
 	if step, ok := x.last(v, o, s.Of); ok {
+		if subject.Frontend >= 0 && o.Reason == plan.ByNoEndpoint {
+			step.Text = "nothing is behind it: no connection can be made"
+		}
 		s.Steps = append(s.Steps, step)
 	}
 	if c.Verdict == plan.Redirect && q.Request == nil {

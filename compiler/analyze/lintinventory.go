@@ -111,7 +111,11 @@ func (l *linter) backends() {
 			who = append(who[:maxNear], "others")
 		}
 		name := fe.Namespace + "/" + fe.Service
-		l.add(CodeBackends, diag.Warning, diag.Position{Object: "Service " + name},
+		pos := fe.Pos
+		if !pos.IsValid() {
+			pos.Object = "Service " + name
+		}
+		l.add(CodeBackends, diag.Warning, pos,
 			fmt.Sprintf("%s are denied at service %s %s: the endpoints behind it get different answers", andList(who), name, KeyText(fe.Port)),
 			"allow all endpoints behind the service, or let the service select only those that are allowed")
 	}

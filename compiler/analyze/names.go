@@ -60,12 +60,15 @@ type end struct {
 
 // Names finds what names stand for in one plan. It is safe for concurrent use.
 type Names struct {
+	// Namespace is where names that give none are looked for first; set it before names are asked about.
+	Namespace string
 	plan      *plan.Plan
 	requests  *plan.Requests
 	workloads map[string][]workload // by ns/name
 	pods      map[string]int32      // by ns/name
 	services  map[string][]int32    // frontends by ns/name
-	known     []string              // every name, for near misses
+	noAddress map[string]plan.Addressless
+	known     []string // every name, for near misses
 	// peerFamily is the family of each identity that only addresses of one family have.
 	peerFamily []family
 	// declared is the family of pods that have no address yet, where the ranges tell.
@@ -84,7 +87,8 @@ func NewNames(p *plan.Plan) (*Names, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Names{plan: p, requests: requests, workloads: map[string][]workload{}, pods: map[string]int32{}, services: map[string][]int32{}}
+	n := &Names{plan: p, requests: requests, workloads: map[string][]workload{}, pods: map[string]int32{}, services: map[string][]int32{},
+		noAddress: map[string]plan.Addressless{}}
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
 		kind, name, _ := strings.Cut(e.Workload, "/")
@@ -94,6 +98,9 @@ func NewNames(p *plan.Plan) (*Names, error) {
 	for i := range p.Frontends {
 		key := p.Frontends[i].Namespace + "/" + p.Frontends[i].Service
 		n.services[key] = append(n.services[key], int32(i))
+	}
+	for _, s := range p.NoAddress {
+		n.noAddress[s.Namespace+"/"+s.Service] = s
 	}
 	n.declared = familyOf(p.Ranges)
 	n.families()
@@ -163,6 +170,10 @@ func (n *Names) collect() {
 		ns, name, _ := strings.Cut(k, "/")
 		n.known = append(n.known, ns+"/service/"+name)
 	}
+	for k := range n.noAddress {
+		ns, name, _ := strings.Cut(k, "/")
+		n.known = append(n.known, ns+"/service/"+name)
+	}
 	n.known = append(n.known, "world", "cluster", "host", "kube-apiserver", "own-node")
 	slices.Sort(n.known)
 }
@@ -210,7 +221,7 @@ func andList(s []string) string {
 }
 
 // Resolve finds what a name stands for: ns/name, ns/kind/name, ns/service/name, a pod, an address, a SPIFFE id, a
-// DNS name or an entity.
+// DNS name or an entity; name and kind/name, as kubectl has them, in Namespace.
 func (n *Names) Resolve(name string) (*Target, error) {
 	if a, err := netip.ParseAddr(name); err == nil {
 		return n.address(a.Unmap()), nil
@@ -228,15 +239,19 @@ func (n *Names) Resolve(name string) (*Target, error) {
 	case 1:
 		return n.bare(name)
 	case 2:
-		return n.namespaced(name)
+		return n.twoParts(name)
 	case 3:
 		return n.ofKind(name, parts[0], parts[1], parts[2])
 	}
 	return nil, n.unknown(name)
 }
 
-// bare resolves a name without a namespace: a workload or pod where only one namespace has it, else a DNS name.
+// bare resolves a name without a namespace: a workload or pod of Namespace, or where only one namespace has it, else a
+// DNS name.
 func (n *Names) bare(name string) (*Target, error) {
+	if here := n.Namespace + "/" + name; n.has(here) {
+		return n.namespaced(here)
+	}
 	var in []string
 	for _, keys := range []func(func(string)){eachKey(n.workloads), eachKey(n.pods)} {
 		keys(func(k string) {
@@ -275,6 +290,40 @@ func eachKey[V any](m map[string]V) func(func(string)) {
 	}
 }
 
+// has reports whether ns/name is a workload, pod or service.
+func (n *Names) has(key string) bool {
+	_, pod := n.pods[key]
+	return pod || len(n.workloads[key]) > 0 || n.isService(key)
+}
+
+func (n *Names) isService(key string) bool {
+	_, noAddress := n.noAddress[key]
+	return noAddress || len(n.services[key]) > 0
+}
+
+// shortKinds are kubectl's short names of kinds.
+var shortKinds = map[string]string{"svc": "service", "po": "pod", "deploy": "deployment", "sts": "statefulset", "ds": "daemonset",
+	"rs": "replicaset", "cj": "cronjob", "rc": "replicationcontroller"}
+
+// isKind reports whether a word is a kind that names have.
+func isKind(word string) bool {
+	word = strings.ToLower(word)
+	switch _, short := shortKinds[word]; word {
+	case "service", "pod", "deployment", "statefulset", "daemonset", "replicaset", "job", "cronjob", "replicationcontroller":
+		return true
+	default:
+		return short
+	}
+}
+
+// twoParts resolves ns/name, or kind/name in Namespace.
+func (n *Names) twoParts(name string) (*Target, error) {
+	if kind, rest, _ := strings.Cut(name, "/"); isKind(kind) && !n.has(name) && n.Namespace != "" {
+		return n.ofKind(n.Namespace+"/"+name, n.Namespace, kind, rest)
+	}
+	return n.namespaced(name)
+}
+
 func (n *Names) namespaced(name string) (*Target, error) {
 	ws := n.workloads[name]
 	ns, rest, _ := strings.Cut(name, "/")
@@ -292,7 +341,7 @@ func (n *Names) namespaced(name string) (*Target, error) {
 	if i, ok := n.pods[name]; ok {
 		return n.pod(name, i), nil
 	}
-	if _, ok := n.services[name]; ok {
+	if n.isService(name) {
 		return nil, &NameError{Name: name, Why: "is a service, not a workload", Near: []string{ns + "/service/" + rest}}
 	}
 	return nil, n.unknown(name)
@@ -300,10 +349,15 @@ func (n *Names) namespaced(name string) (*Target, error) {
 
 func (n *Names) ofKind(full, ns, kind, name string) (*Target, error) {
 	key := ns + "/" + name
-	switch k := strings.ToLower(kind); k {
-	case "service", "svc":
-		if f, ok := n.services[key]; ok {
-			return &Target{Name: ns + "/service/" + name, Kind: ServiceTarget, Frontends: f}, nil
+	k := strings.ToLower(kind)
+	if long, ok := shortKinds[k]; ok {
+		k = long
+		full = ns + "/" + k + "/" + name
+	}
+	switch k {
+	case "service":
+		if n.isService(key) {
+			return n.service(ns, name)
 		}
 	case "pod":
 		if i, ok := n.pods[key]; ok {
@@ -315,6 +369,20 @@ func (n *Names) ofKind(full, ns, kind, name string) (*Target, error) {
 				return n.workload(n.Label(w.endpoints[0]), w.endpoints), nil
 			}
 		}
+	}
+	return nil, n.unknown(full)
+}
+
+// service resolves a service. One without an address of its own is where its name leads, which is not for us to follow.
+func (n *Names) service(ns, name string) (*Target, error) {
+	full := ns + "/service/" + name
+	if f, ok := n.services[ns+"/"+name]; ok {
+		return &Target{Name: full, Kind: ServiceTarget, Frontends: f}, nil
+	}
+	if s, ok := n.noAddress[ns+"/"+name]; ok && s.ExternalName != "" {
+		return nil, &NameError{Name: full, Why: "is only a name for " + s.ExternalName + ": ask about that"}
+	} else if ok {
+		return nil, &NameError{Name: full, Why: "is headless: a connection to it goes straight to one of its pods: ask about their workload"}
 	}
 	return nil, n.unknown(full)
 }
@@ -397,11 +465,7 @@ func (n *Names) spiffe(id string) (*Target, error) {
 func (n *Names) dns(name string) (*Target, error) {
 	labels := strings.Split(strings.TrimSuffix(name, ".cluster.local"), ".")
 	if len(labels) == 3 && labels[2] == "svc" {
-		key := labels[1] + "/" + labels[0]
-		if f, ok := n.services[key]; ok {
-			return &Target{Name: labels[1] + "/service/" + labels[0], Kind: ServiceTarget, Frontends: f}, nil
-		}
-		return nil, n.unknown(labels[1] + "/service/" + labels[0])
+		return n.service(labels[1], labels[0])
 	}
 	return &Target{Name: name, Kind: DNSTarget, ends: n.world()}, nil
 }

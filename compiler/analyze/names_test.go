@@ -20,12 +20,40 @@ func namesWorld() resolve.Input {
 		Namespaces: []inventory.Namespace{{Name: "a"}, {Name: "b"}},
 		Pods: []inventory.Pod{pod("a", "web-1", "Deployment", "web", "10.0.0.1"), pod("a", "web-2", "Deployment", "web", "10.0.0.2"),
 			pod("b", "web-9", "Deployment", "web", "10.0.0.9"), pod("a", "db-0", "StatefulSet", "db", "10.0.0.3"), pod("a", "db-x", "Job", "db", "10.0.0.4")},
-		Services: []inventory.Service{{Namespace: "a", Name: "front", ClusterIPs: []netip.Addr{netip.MustParseAddr("10.9.0.1")},
+		Services: []inventory.Service{{Namespace: "a", Name: "loose", Headless: true}, {Namespace: "a", Name: "alias", Headless: true, ExternalName: "db.example.com"}, {Namespace: "a", Name: "front", ClusterIPs: []netip.Addr{netip.MustParseAddr("10.9.0.1")},
 			Ports: []inventory.ServicePort{{Name: "http", Space: ir.TCP, Port: 80, Backends: []inventory.Backend{{Pod: ir.NamespacedName{Namespace: "a", Name: "web-1"}, Port: 8080}}}}}},
 	}
 	return resolve.Input{Inventory: inv, Now: now, Config: inventory.Config{Present: true, TrustDomain: "t",
 		PodRanges: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, ServiceRanges: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/24")},
 		Enrolled: []ir.Selector{{Namespace: "a"}}}}
+}
+
+// TestResolveInNamespace takes names as kubectl does, in the namespace that was given.
+func TestResolveInNamespace(t *testing.T) {
+	n := namesOf(t, namesWorld())
+	n.Namespace = "b"
+	for name, want := range map[string]string{"web": "b/web", "deploy/web": "b/web", "Deployment/web": "b/web", "pod/web-9": "b/pod/web-9", "po/web-9": "b/pod/web-9",
+		"web-2": "a/web-2", "a/web": "a/web", "svc/front": `"b/service/front" is no workload, pod, service or entity here: did you mean a/service/front?`} {
+		got, err := n.Resolve(name)
+		if text := textOf(got, err); text != want {
+			t.Errorf("%s: %s, want %s", name, text, want)
+		}
+	}
+	n.Namespace = "a"
+	for name, want := range map[string]string{"service/front": "a/service/front", "svc/front": "a/service/front", "web": "a/web",
+		"front": `"a/front" is a service, not a workload: did you mean a/service/front?`} {
+		got, err := n.Resolve(name)
+		if text := textOf(got, err); text != want {
+			t.Errorf("%s: %s, want %s", name, text, want)
+		}
+	}
+}
+
+func textOf(t *Target, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return t.Name
 }
 
 func TestResolve(t *testing.T) {
@@ -56,6 +84,11 @@ func TestResolve(t *testing.T) {
 		"spiffe://t/ns/a/sa/wbe": {err: `"spiffe://t/ns/a/sa/wbe" is the identity of no workload: did you mean spiffe://t/ns/a/sa/web?`},
 		"999.1.1.1":              {err: `"999.1.1.1" is no address`},
 		"1.2.3":                  {err: `"1.2.3" is no address`},
+		"front/web":              {err: `"front/web" is no workload, pod, service or entity here: did you mean a/web or b/web?`},
+		"a/service/loose":        {err: `"a/service/loose" is headless: a connection to it goes straight to one of its pods: ask about their workload`},
+		"a/svc/alias":            {err: `"a/service/alias" is only a name for db.example.com: ask about that`},
+		"alias.a.svc":            {err: `"a/service/alias" is only a name for db.example.com: ask about that`},
+		"a/loose":                {err: `"a/loose" is a service, not a workload: did you mean a/service/loose?`},
 		"1.2.3.":                 {err: `"1.2.3." is no address`},
 		"3.example.com":          {kind: DNSTarget, name: "3.example.com"},
 		"example.c3":             {kind: DNSTarget, name: "example.c3"},

@@ -71,9 +71,11 @@ type Service struct {
 	Namespace, Name string
 	// ClusterIPs is empty for headless services, and before a merge.
 	ClusterIPs []netip.Addr
-	// Headless services have no address of their own, ever (clusterIP: None).
+	// Headless services have no address of their own, ever (clusterIP: None, or type ExternalName).
 	Headless bool
-	Ports    []ServicePort
+	// ExternalName is the name in DNS that a service of that type stands for.
+	ExternalName string
+	Ports        []ServicePort
 	// Exposed says that the service has a NodePort, a LoadBalancer or external addresses.
 	Exposed bool
 	Labels  map[string]string
@@ -88,6 +90,8 @@ type ServicePort struct {
 	Port     uint16
 	NodePort uint16
 	Backends []Backend
+	// NoBackends says why there is none; empty where there is one.
+	NoBackends string
 }
 
 // Backend is one endpoint behind a service's port: a pod by namespace and name, or a bare address.

@@ -272,6 +272,7 @@ metadata: {name: kubernetes}
 subsets: [{addresses: [{ip: 192.168.0.1}], ports: [{name: https, port: 6443}]}]
 `, []string{"namespace default {kubernetes.io/metadata.name=default}",
 			"pod default/a of Pod/a {app=web} sa=default [10.0.0.1] http:TCP/8080", "pod default/b of Pod/b {app=web} sa=default [10.0.0.2] http:TCP/8081",
+			"service default/alias [] exposed=false",
 			"service default/headless [] exposed=false :TCP/1>default/a:1,default/b:1",
 			"service default/outside [10.96.0.2] exposed=false :TCP/443>203.0.113.8:8443,default/b:8443",
 			"service default/web [10.96.0.1 fd02::1 192.0.2.9] exposed=true http:TCP/80>203.0.113.7:8080,default/a:8080,default/b:8081 raw:UDP/81>default/a:81,default/b:81",

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	k8slabels "k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -123,14 +124,20 @@ func (r *reader) services() {
 	pods := newPodIndex(r.inv.Pods)
 	for _, so := range r.svcObjects {
 		if so.Spec.Type == corev1.ServiceTypeExternalName {
-			continue // a name in DNS: connections go to what it resolves to
+			// A name in DNS: connections go to what it resolves to.
+			r.inv.Services = append(r.inv.Services, Service{Namespace: so.key.Namespace, Name: so.key.Name, Headless: true,
+				ExternalName: so.Spec.ExternalName, Pos: so.object.Pos("metadata.name")})
+			continue
 		}
-		s := Service{Namespace: so.key.Namespace, Name: so.key.Name, ClusterIPs: r.serviceAddrs(&so), Labels: so.Labels, Created: so.CreationTimestamp.Time,
+		s := Service{Headless: so.Spec.ClusterIP == corev1.ClusterIPNone, Namespace: so.key.Namespace, Name: so.key.Name, ClusterIPs: r.serviceAddrs(&so), Labels: so.Labels, Created: so.CreationTimestamp.Time,
 			Exposed: so.Spec.Type == corev1.ServiceTypeNodePort || so.Spec.Type == corev1.ServiceTypeLoadBalancer || len(so.Spec.ExternalIPs) > 0,
 			Pos:     so.object.Pos("metadata.name")}
 		for i := range so.Spec.Ports {
 			if p, ok := servicePort(&so.Spec.Ports[i]); ok {
 				p.Backends = pods.backends(&so, &so.Spec.Ports[i], sets[so.key])
+				if len(p.Backends) == 0 {
+					p.NoBackends = pods.noBackends(&so, &so.Spec.Ports[i])
+				}
 				s.Ports = append(s.Ports, p)
 			}
 		}
@@ -238,6 +245,20 @@ func (x *podIndex) backends(so *serviceObject, port *corev1.ServicePort, sets []
 		return cmp.Or(cmp.Compare(a.Pod.Namespace, b.Pod.Namespace), cmp.Compare(a.Pod.Name, b.Pod.Name), a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port))
 	})
 	return out
+}
+
+// noBackends says why nothing is behind a port.
+func (x *podIndex) noBackends(so *serviceObject, port *corev1.ServicePort) string {
+	if len(so.Spec.Selector) == 0 {
+		return "it has no selector, and no EndpointSlice says what is behind it"
+	}
+	for _, p := range x.byNamespace[so.key.Namespace] {
+		if standsFor([]map[string]string{p.Labels}, so.Spec.Selector) {
+			space, _ := spaceOf(port.Protocol)
+			return fmt.Sprintf("its targetPort is %q, and no pod that it selects has a %s port of that name", port.TargetPort.String(), space)
+		}
+	}
+	return fmt.Sprintf("no pod of namespace %s has the labels of its selector (%s)", so.key.Namespace, k8slabels.FormatLabels(so.Spec.Selector))
 }
 
 // backend is a pod when the address or the reference is that of one, else the bare address.

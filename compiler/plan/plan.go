@@ -323,6 +323,16 @@ type Frontend struct {
 	Port                         PortKey
 	NodePort                     uint16
 	Backends                     []Backend
+	// NoBackends says why there is none; Pos is the service's place. Neither is in a digest.
+	NoBackends string
+	Pos        diag.Position
+}
+
+// Addressless is a service without an address of its own: a connection to its name goes where DNS says.
+type Addressless struct {
+	Namespace, Service string
+	// ExternalName is the name that it stands for; empty for a headless service, whose name is its pods'.
+	ExternalName string
 }
 
 // Backend is one endpoint behind a frontend.
@@ -364,9 +374,11 @@ type Plan struct {
 	Decisions   []Decision
 	Lists       []List
 	Frontends   []Frontend
-	Endpoints   []Endpoint
-	Nodes       []Node
-	Waypoints   []Waypoint
+	// NoAddress are the services that have no frontend.
+	NoAddress []Addressless
+	Endpoints []Endpoint
+	Nodes     []Node
+	Waypoints []Waypoint
 	// Ranges are the in-cluster ranges (S3).
 	Ranges []netip.Prefix
 	// Addresses finds the identity of an address.

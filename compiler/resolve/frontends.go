@@ -21,12 +21,13 @@ func (c *compiler) buildFrontends() {
 	for i := range c.in.Inventory.Services {
 		s := &c.in.Inventory.Services[i]
 		if s.Headless {
+			c.plan.NoAddress = append(c.plan.NoAddress, plan.Addressless{Namespace: s.Namespace, Service: s.Name, ExternalName: s.ExternalName})
 			continue
 		}
 		c.serviceAddresses(s)
 		for _, p := range s.Ports {
 			f := plan.Frontend{Namespace: s.Namespace, Service: s.Name, PortName: p.Name,
-				Port: plan.Key(p.Space, p.Port), NodePort: p.NodePort}
+				Port: plan.Key(p.Space, p.Port), NodePort: p.NodePort, NoBackends: p.NoBackends, Pos: s.Pos}
 			var all []plan.Backend
 			for _, b := range p.Backends {
 				all = append(all, c.backend(endpoints, p.Space, b))
