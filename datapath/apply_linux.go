@@ -55,9 +55,10 @@ func (d *Datapath) apply(p *plan.Projection, now time.Time) (*Applied, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := encode.Input{Projection: p, Bindings: bindings, Now: now.Unix(), Epoch: 1}
+	d.epoch++
+	in := encode.Input{Projection: p, Bindings: bindings, Now: now.Unix(), Epoch: d.epoch}
 	if d.held != nil {
-		in.Rules, in.Epoch = d.held.Rules, d.held.Root.Epoch+1
+		in.Rules = d.held.Rules
 	}
 	g, err := encode.Encode(in)
 	if err != nil {

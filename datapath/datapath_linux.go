@@ -26,6 +26,9 @@ type Datapath struct {
 	objects *load.Objects
 	// held is what the kernel holds, nil before the first generation.
 	held *encode.Held
+	// epoch is the last that a generation was given, published or not: none is given twice, as entries of conntrack
+	// believe what was found under theirs (S29).
+	epoch uint64
 	// p and g are what this process applied last.
 	p *plan.Projection
 	g *encode.Generation
@@ -115,7 +118,9 @@ func (d *Datapath) readHeld() error {
 	if err != nil || b == nil {
 		return err
 	}
-	d.held, err = encode.Read(b)
+	if d.held, err = encode.Read(b); err == nil {
+		d.epoch = d.held.Root.Epoch
+	}
 	return err
 }
 
@@ -191,15 +196,19 @@ func (d *Datapath) grow(g *encode.Generation) error {
 	if err != nil {
 		return fmt.Errorf("making room for %d bytes and %d rules: %w", len(g.Bytes), g.Root.RulesN, err)
 	}
-	old := d.objects
-	if err := next.Publish(g); err != nil {
+	err = next.Publish(g)
+	// Pinned before any program reads them: whoever takes over after a crash goes on from their epoch.
+	for _, name := range []string{"rule_counts", "blob"} {
+		if err == nil {
+			err = d.pins.pinMap(name, next.Maps()[name])
+		}
+	}
+	if err != nil {
 		return errors.Join(err, next.Close())
 	}
+	old := d.objects
 	d.objects = next
 	err = inNetNS(d.opts.NetNS, func() error { return d.attachAll(g) })
-	for _, name := range []string{"blob", "rule_counts"} {
-		err = errors.Join(err, d.pins.pinMap(name, next.Maps()[name]))
-	}
 	return errors.Join(err, d.keepCounts(old), old.Close())
 }
 

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -213,6 +215,38 @@ func TestGrow(t *testing.T) {
 			n.enforced()
 			n.checkFlood(f)
 		})
+	}
+}
+
+// TestGrowFails keeps what there is when larger maps cannot be pinned, and gives no epoch twice: entries of conntrack may
+// have been judged under the one that came to nothing (S29).
+func TestGrowFails(t *testing.T) {
+	n := newNode(t, datapath.Auto)
+	d := n.open()
+	n.apply(d, n.projection(1, true, 0))
+	obstacle := filepath.Join(n.opts.Root, datapath.Layout, "next_blob")
+	if err := os.MkdirAll(filepath.Join(obstacle, "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := d.Apply(n.projection(2, true, 100_000), time.Unix(1000, 0)); err == nil {
+		t.Errorf("applied %+v", a)
+	}
+	n.enforced()
+	if s, err := d.State(); err != nil || s.Generation != 1 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if err := os.RemoveAll(obstacle); err != nil {
+		t.Fatal(err)
+	}
+	if a := n.apply(d, n.projection(2, true, 100_000)); !a.Grown || a.Epoch != 3 {
+		t.Errorf("applied %+v", a)
+	}
+	n.enforced()
+	close(t, d)
+	d = n.open()
+	defer close(t, d)
+	if s, err := d.State(); err != nil || s.Generation != 2 || s.Epoch != 3 {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
 
