@@ -13,6 +13,9 @@
 // sets of address maps; here a swap is one store, and the kernel's copy is compared with the encoding byte by byte. The
 // price is that a change rewrites the whole generation, which takes milliseconds.
 //
+// A packet of an established flow reads none of it: its conntrack entry keeps that the flow passed under the current
+// generation, and by which rule (bpf/conntrack.h, judge_kept in bpf/weir.c).
+//
 // Known limits. Who opened a TCP connection can't be told from its middle: on a connection that was established before
 // the programs were attached, or whose conntrack entry was evicted, the side that speaks first counts as the opener, if its
 // own direction allows it. Nothing redirects to a waypoint or a tunnel yet: what needs one is dropped, by its own reason.

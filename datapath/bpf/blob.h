@@ -40,26 +40,32 @@ static __always_inline __u64 mix(__u64 x)
 	return x ^ (x >> 32);
 }
 
-/* The value of an exact IPv4 address (network order), or NO_VALUE. buckets is an offset in the blob. */
-__noinline __u32 v4_find(__u32 buckets, __u32 mask, __u32 seed, __u32 addr)
+/* The value of a key of a hash of pairs, or NO_VALUE. buckets is an offset in the blob. */
+static __always_inline __u32 pair_find(__u32 buckets, __u32 mask, __u32 seed, __u32 key)
 {
 	void *b = blob_start();
 	if (!b)
 		return NO_VALUE;
-	__u64 h = mix(((__u64)seed << 32) ^ addr);
+	__u64 h = mix(((__u64)seed << 32) ^ key);
 	__u32 place = (__u32)h & mask;
 	for (int choice = 0; choice < 2; choice++) {
-		const struct weir_v4 *e =
-			blob_bytes(b, (__u64)buckets + (__u64)place * sizeof(*e) * V4_BUCKET, sizeof(*e) * V4_BUCKET);
+		const struct weir_pair *e =
+			blob_bytes(b, (__u64)buckets + (__u64)place * sizeof(*e) * PAIR_BUCKET, sizeof(*e) * PAIR_BUCKET);
 		if (!e)
 			return NO_VALUE;
 #pragma unroll
-		for (int i = 0; i < V4_BUCKET; i++)
-			if (e[i].addr == addr && e[i].value != NO_VALUE)
+		for (int i = 0; i < PAIR_BUCKET; i++)
+			if (e[i].key == key && e[i].value != NO_VALUE)
 				return e[i].value;
 		place = (__u32)(h >> 32) & mask;
 	}
 	return NO_VALUE;
+}
+
+/* The value of an exact IPv4 address (network order), or NO_VALUE. */
+__noinline __u32 v4_find(__u32 buckets, __u32 mask, __u32 seed, __u32 addr)
+{
+	return pair_find(buckets, mask, seed, addr);
 }
 
 /* The value of a key of the wide hash, or NO_VALUE. */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
 /*
- * Connection tracking. One entry, keyed (local, remote), serves both directions and remembers who opened. It lets
- * replies through and nothing else: a packet of the original direction is decided again each time, and a reply is judged
- * by the original's tuple once per generation (S29). Without an entry every packet is decided by the table of its own
- * direction, so that a lost one opens nothing by itself. What can't be told without it is who opened: a TCP packet in the
- * middle of a connection makes an entry if its own direction allows it, and the other side's packets are then its
- * replies. This is why a flow that is denied keeps its entry.
+ * Connection tracking. One entry, keyed (local, remote), serves both directions and remembers who opened. A packet of
+ * the original direction is decided under each generation, and a reply by the original's tuple, once per generation (S29).
+ * Without an entry every packet is decided by the table of its own direction, so that a lost one opens nothing by itself.
+ * What can't be told without it is who opened: a TCP packet in the middle of a connection makes an entry if its own
+ * direction allows it, and the other side's packets are then its replies. This is why a flow that is denied keeps its
+ * entry.
+ *
+ * An entry keeps that its flow passed, and by which rule, in weir_ct.judged. It is one word, so that no packet sees the
+ * epoch of one judgement with the rule of another.
  */
 #ifndef WEIR_CONNTRACK_H
 #define WEIR_CONNTRACK_H
@@ -21,14 +24,44 @@
 #define IDLE_ICMP 30
 #define IDLE_FRAGMENT 60
 
-static __always_inline __u32 seconds(void)
+/* Time in ticks of half a second to a second: the kernel's count of timer interrupts is one load, where the coarse clock
+ * is a call that costs as much as deciding. */
+static __always_inline __u32 ticks(void)
 {
-	return bpf_ktime_get_coarse_ns() / 1000000000ULL;
+	return bpf_jiffies64() >> tick_shift;
 }
 
 static __always_inline void *ct_share(__u32 slot)
 {
 	return bpf_map_lookup_elem(&conntrack, &slot);
+}
+
+/*
+ * A word that is the flow's own. The kernel may give an element of an LRU hash to another flow while a packet that found
+ * it still looks at it (htab_lru_map_update_elem has no grace period), so that what a packet reads in an entry, or writes
+ * there, may be another flow's: such a word is then believed for neither.
+ */
+static __always_inline __u64 ct_own(const struct weir_ct_key *k)
+{
+	const __u64 *w = (const __u64 *)k;
+	__u64 h = w[4];
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		h = (h ^ w[i]) * 0x9e3779b97f4a7c15;
+	return (h ^ h >> 32) << JUDGED_RULE_BITS;
+}
+
+/* The word that says: passed at this epoch, by this rule's slot. 40 bits of epochs do not come round, and a generation that fits
+ * the blob has fewer rules than 24 bits count. */
+static __always_inline __u64 ct_judged(const struct weir_ct_key *k, __u64 epoch, __u32 rule)
+{
+	return (epoch << JUDGED_RULE_BITS ^ ct_own(k)) | (rule < JUDGED_RULE ? rule : JUDGED_RULE);
+}
+
+/* Whether the word says that the flow passed at this epoch. */
+static __always_inline int ct_passed(__u64 judged, const struct weir_ct_key *k, __u64 epoch)
+{
+	return judged != NOT_JUDGED && !((judged ^ epoch << JUDGED_RULE_BITS ^ ct_own(k)) >> JUDGED_RULE_BITS);
 }
 
 static __always_inline int ct_fresh(const struct weir_ct *c, const struct weir_ct_key *k, __u32 now)
@@ -39,7 +72,7 @@ static __always_inline int ct_fresh(const struct weir_ct *c, const struct weir_c
 		     : k->proto == IP_SCTP				? IDLE_SCTP
 		     : k->proto == IP_ICMP || k->proto == IP_ICMPV6	? IDLE_ICMP
 									: IDLE_OTHER;
-	return now - c->seen <= idle;
+	return now - c->seen <= idle * hz >> tick_shift;
 }
 
 /* The key of a packet's flow. An echo's id stands on the asker's side, so that both sides may use the same one. */
@@ -67,6 +100,13 @@ static __always_inline int ct_tracks(const struct packet *p)
 	if (p->proto == (p->family == 4 ? IP_ICMP : IP_ICMPV6))
 		return p->icmp == ICMP_REQUEST || p->icmp == ICMP_REPLY;
 	return 1;
+}
+
+/* Whether an entry is of a flow that was opened as told: what its decision hangs on besides its key and the generation.
+ * opener is CT_SOCKET, CT_SELF or neither. */
+static __always_inline int ct_original(const struct weir_ct *c, __u32 key, __u8 dir, __u8 opener)
+{
+	return c->dir == dir && c->key == key && (c->flags & (CT_SOCKET | CT_SELF)) == opener;
 }
 
 /* Whether a packet may be a reply: what opens a connection never is. */
@@ -111,7 +151,7 @@ static __always_inline int fragment_record(void *share, const struct packet *p, 
 	struct weir_ct_key k;
 	fragment_key(&k, p, from_pod);
 	struct weir_ct c = {
-		.seen = seconds(),
+		.seen = ticks(),
 		.key = p->key,
 		.sport = p->sport,
 		.dport = p->dport,
@@ -128,7 +168,7 @@ static __always_inline int fragment_follow(void *share, struct packet *p, __u8 f
 	struct weir_ct_key k;
 	fragment_key(&k, p, from_pod);
 	struct weir_ct *c = bpf_map_lookup_elem(share, &k);
-	if (!c || !ct_fresh(c, &k, seconds()))
+	if (!c || !ct_fresh(c, &k, ticks()))
 		return DROP_FRAGMENT;
 	p->key = c->key;
 	p->sport = c->sport;

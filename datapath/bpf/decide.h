@@ -24,7 +24,8 @@ struct view {
 struct answer {
 	__u32 peer;
 	__u32 decision; /* NO_VALUE: none was looked up */
-	__u32 rule, audit_rule;
+	__u32 rule; /* NO_VALUE: none is counted */
+	__u32 audit_rule;
 	__u8 verdict, audit_verdict, flags, drop;
 };
 

@@ -24,7 +24,7 @@ static __always_inline int event_allowed(void)
 	struct weir_event_budget *e = bpf_map_lookup_elem(&event_budget, &zero);
 	if (!e)
 		return 0;
-	__u64 second = seconds();
+	__u64 second = bpf_ktime_get_coarse_ns() / 1000000000ULL;
 	if (e->second != second) {
 		e->second = second;
 		e->used = 0;
@@ -54,6 +54,7 @@ struct outcome {
 	struct answer answer;
 	__u32 key;
 	__u8 reply; /* passed as part of a tracked flow, in the other direction */
+	__u8 kept;  /* passed by what its entry keeps */
 	__u8 fresh; /* FLOW_… */
 };
 
@@ -82,6 +83,7 @@ static __always_inline void fill_event(struct weir_event *e, const struct view *
 	e->audit_verdict = a->audit_verdict;
 	e->family = p->family;
 	e->reply = o->reply;
+	e->kept = o->kept;
 }
 
 /* An event for each denied packet, each new flow that is logged, and once per generation each flow on which the audit
@@ -114,7 +116,7 @@ static __always_inline int conclude(struct __sk_buff *skb, const struct view *v,
 {
 	const struct answer *a = &o->answer;
 	count(&drop_counts, a->drop, skb);
-	if (a->decision != NO_VALUE)
+	if (a->rule != NO_VALUE)
 		count(&rule_counts, a->rule, skb);
 	emit(v, p, o, from_pod);
 	if (testing) {

@@ -77,6 +77,7 @@ static long (*const bpf_skb_load_bytes)(const void *skb, __u32 offset, void *to,
 static void *(*const bpf_ringbuf_reserve)(void *ringbuf, __u64 size, __u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static __u64 (*const bpf_ktime_get_boot_ns)(void) = (void *)125;
+static __u64 (*const bpf_jiffies64)(void) = (void *)118;
 static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)160;
 
 #define memset __builtin_memset

@@ -14,7 +14,7 @@
 #include "kernel.h"
 
 #define WEIR_MAGIC 0x77656972
-#define WEIR_LAYOUT 1
+#define WEIR_LAYOUT 2
 
 /* Where a cell, an entry or a number is missing. */
 #define NO_CELL 0xffff
@@ -29,10 +29,9 @@
 
 /* Tags: the fifth word of a key in the wide hash. A frontend's is its port key, which is below 6 << 16. */
 #define TAG_ADDRESS 0xfffffffe
-#define TAG_INTERFACE 0xfffffffd
-#define TAG_SELF 0xfffffffc
+#define TAG_SELF 0xfffffffd
 
-#define V4_BUCKET 8
+#define PAIR_BUCKET 8 /* one line of the processor's cache */
 #define WIDE_BUCKET 4
 #define MAX_ADDRS 4
 
@@ -67,26 +66,28 @@ enum {
 };
 
 struct weir_root {
+	/* What a packet of an established flow reads is in the first 64 bytes, one line of the processor's cache. */
 	__u32 magic;
 	__u32 layout;
 	__u64 generation;
-	__u64 epoch;	 /* counts swaps on this node; written before publication */
-	__u64 judged_at; /* Unix seconds that expiry was judged at (S28) */
+	__u64 epoch; /* counts swaps on this node; written before publication */
+	__u32 links, links_mask, links_seed; /* interface -> slot: buckets of PAIR_BUCKET */
+	__u32 endpoints, endpoints_n;	     /* by slot */
 	__u32 size;
-	__u32 v4, v4_mask, v4_seed;	  /* exact IPv4 addresses: buckets of V4_BUCKET */
+	__u64 judged_at;		  /* Unix seconds that expiry was judged at (S28) */
+	__u32 v4, v4_mask, v4_seed;	  /* exact IPv4 addresses: buckets of PAIR_BUCKET */
 	__u32 wide, wide_mask, wide_seed; /* all else that is exact: buckets of WIDE_BUCKET */
 	__u32 net4, net4_values, net4_n;  /* IPv4 intervals: first addresses, values */
 	__u32 net6, net6_values, net6_n;
 	__u32 own, own_n;
 	__u32 port_pages, pages, pages_n;
 	__u32 decisions, decisions_n;
-	__u32 endpoints, endpoints_n; /* by slot */
 	__u32 rules, rules_n;	      /* ids by counter slot: for user space */
 	__u32 meta, meta_n;	      /* JSON for user space */
 };
 
-struct weir_v4 {
-	__u32 addr;
+struct weir_pair {
+	__u32 key; /* an IPv4 address, an interface */
 	__u32 value;
 };
 
@@ -155,12 +156,16 @@ struct weir_ct_key {
 #define CT_FIN_REPLY 8
 #define CT_SELF 16 /* a pod's flow to itself, through its own service (S6) */
 
-#define NO_EPOCH 0 /* the flow was denied when it was judged last: every packet is judged again */
+#define NOT_JUDGED 0 /* the flow was denied when it was judged last: every packet is judged again */
+
+/* In weir_ct.judged: below, the rule's counter slot; above, the epoch. */
+#define JUDGED_RULE_BITS 24
+#define JUDGED_RULE 0xffffff /* also: no slot */
 
 struct weir_ct {
-	__u64 epoch; /* at which the flow was last judged (S29) */
-	__u32 seen;  /* seconds */
-	__u32 key;   /* port key of the original direction */
+	__u64 judged; /* when and by which rule the flow was last found to pass (S29): see conntrack.h */
+	__u32 seen;   /* ticks */
+	__u32 key;    /* port key of the original direction */
 	__u16 sport, dport;
 	__u8 dir; /* EGRESS: the pod opened it */
 	__u8 flags;
@@ -196,6 +201,7 @@ struct weir_event {
 	__u8 audit_verdict;
 	__u8 family;
 	__u8 reply;
+	__u8 kept; /* by what its entry keeps: seen in `last` only, nothing is sent for such a packet */
 };
 
 struct weir_event_budget {

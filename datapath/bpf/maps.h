@@ -8,6 +8,8 @@
 /* Settings. The verifier knows them as constants, so that what they switch off costs nothing. */
 const volatile __u32 blob_size = 4096; /* the blob's value size */
 const volatile __u32 event_rate = 0;   /* events per CPU and second */
+const volatile __u32 hz = 1000;	       /* the kernel's timer interrupts a second */
+const volatile __u32 tick_shift = 9;   /* the largest power of two that is not above hz */
 const volatile __u8 all_flows = 0;     /* an event for every new flow */
 const volatile __u8 testing = 0;       /* endpoint from skb->cb[0], result in `last` */
 

@@ -100,9 +100,10 @@ struct extension {
 
 /*
  * The common case, read in place: an untagged frame with a plain IP header, TCP or UDP, whose headers are in the linear
- * part. It gives what the parsers below give, at a third of the cost; 0 leaves the frame to them.
+ * part. It gives what the parsers below give, at a third of the cost; 0 leaves the frame to them. It is a part of the
+ * program and no function of its own: a return costs some 7 ns where the kernel guards returns (SRSO, retbleed).
  */
-__noinline int parse_common(struct __sk_buff *skb, struct packet *p)
+static __always_inline int parse_common(struct __sk_buff *skb, struct packet *p)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const __u16 *type = data + 12;

@@ -17,7 +17,7 @@ char LICENSE[] SEC("license") = "GPL and additional rights";
 /* Puts the structures into the object's BTF, where a test compares them with Go's. */
 #define IN_BTF(type) const struct type *const btf_##type = NULL
 IN_BTF(weir_root);
-IN_BTF(weir_v4);
+IN_BTF(weir_pair);
 IN_BTF(weir_wide);
 IN_BTF(weir_own);
 IN_BTF(weir_table);
@@ -109,19 +109,19 @@ static __always_inline int check_neighbour(struct __sk_buff *skb, const struct p
  * is judged again now by its original tuple and may still pass (S29). A flow that no longer may keeps its entry: without
  * it the answerer's next packet would look like one that opens a flow, and turn the flow round.
  */
-static __always_inline void judge_reply(struct weir_ct *c, struct view *v, struct outcome *o)
+static __always_inline void judge_reply(const struct weir_ct_key *k, struct weir_ct *c, struct view *v, struct outcome *o)
 {
 	v->key = c->key;
 	v->dir = c->dir;
 	v->socket = c->flags & CT_SOCKET;
 	o->key = c->key;
-	if (c->epoch != o->epoch && !(c->flags & CT_SELF)) {
+	if (!ct_passed(c->judged, k, o->epoch) && !(c->flags & CT_SELF)) {
 		decide(v, &o->answer);
 		if (o->answer.drop) {
-			c->epoch = NO_EPOCH;
+			c->judged = NOT_JUDGED;
 			return;
 		}
-		c->epoch = o->epoch;
+		c->judged = ct_judged(k, o->epoch, o->answer.rule);
 		o->fresh = FLOW_AGAIN;
 	}
 	o->answer.drop = PASSED;
@@ -131,8 +131,8 @@ static __always_inline void judge_reply(struct weir_ct *c, struct view *v, struc
  * An ICMP error passes when the packet that it quotes belongs to an allowed flow of this endpoint. The quoted packet
  * travelled against the error. Returns 0 when it does not, and the tables decide.
  */
-static __always_inline int judge_error(struct __sk_buff *skb, void *share, const struct packet *p, struct view *v,
-				       struct outcome *o, __u8 from_pod)
+static __always_inline int judge_error(struct __sk_buff *skb, void *share, const struct packet *p,
+				       const struct weir_endpoint *e, struct view *v, struct outcome *o, __u8 from_pod)
 {
 	struct packet q = {};
 	__u32 off = p->l4 + 8;
@@ -150,11 +150,14 @@ static __always_inline int judge_error(struct __sk_buff *skb, void *share, const
 		return 0;
 	struct weir_ct_key k;
 	ct_key(&k, &q, !from_pod);
+	/* No flow goes to the pod's own addresses; an entry may be from before an address became one. */
+	if (own_address(e, k.remote))
+		return 0;
 	struct weir_ct *c = bpf_map_lookup_elem(share, &k);
-	if (!c || !ct_fresh(c, &k, seconds()))
+	if (!c || !ct_fresh(c, &k, ticks()))
 		return 0;
 	memcpy(v->remote, k.remote, sizeof(k.remote));
-	judge_reply(c, v, o);
+	judge_reply(&k, c, v, o);
 	return 1;
 }
 
@@ -173,25 +176,80 @@ static __always_inline void judge_original(void *share, const struct weir_ct_key
 	o->fresh = FLOW_NEW;
 	if (o->answer.drop) {
 		if (c && c->dir == v->dir)
-			c->epoch = NO_EPOCH; /* see judge_reply */
+			c->judged = NOT_JUDGED; /* see judge_reply */
 		return;
 	}
 	if (!tracked)
 		return;
-	if (c && c->dir == v->dir && c->key == v->key && !(p->opening && c->flags & CT_CLOSED) && ct_fresh(c, k, now)) {
-		o->fresh = c->epoch != o->epoch ? FLOW_AGAIN : 0;
+	__u8 opener = home ? CT_SELF : v->socket ? CT_SOCKET : 0;
+	if (c && ct_original(c, v->key, v->dir, opener) && !(p->opening && c->flags & CT_CLOSED) && ct_fresh(c, k, now)) {
+		o->fresh = ct_passed(c->judged, k, o->epoch) ? 0 : FLOW_AGAIN;
 		if (o->fresh)
-			c->epoch = o->epoch;
+			c->judged = ct_judged(k, o->epoch, o->answer.rule);
 		ct_touch(c, p, 0, now);
 		return;
 	}
-	struct weir_ct n = {.epoch = o->epoch, .seen = now, .key = v->key, .dir = v->dir};
-	if (v->socket)
-		n.flags = CT_SOCKET;
-	if (home)
-		n.flags = CT_SELF;
+	struct weir_ct n = {
+		.judged = ct_judged(k, o->epoch, o->answer.rule),
+		.seen = now,
+		.key = v->key,
+		.dir = v->dir,
+		.flags = opener,
+	};
 	if (bpf_map_update_elem(share, k, &n, BPF_ANY))
 		o->answer.drop = DROP_CONNTRACK;
+}
+
+/*
+ * Passes a packet of a flow that was found to pass under this very generation (S29), by one look at its entry; 0 leaves the
+ * packet to judge. The answer is judge's, because each thing that judge looks at is
+ *
+ * - a function of the generation and of the entry's share and key, which name the endpoint, the protocol, addresses and
+ *   ports: S6 and S7, who the remote is, tables, services. A published generation does not change, and its epoch is given to
+ *   no other. Who wrote the epoch into the entry had found the local address to be the pod's and the remote one not to be.
+ *   Expiry is one of these (S28): when something ends, a generation with a new epoch is published;
+ * - or in the entry, and constant there: who opened, by which port key, from a socket of this node, or from the pod itself
+ *   by way of a service (S5, S6). ct_original compares them with the packet's, since no key holds them;
+ * - or in the packet alone, and then looked at here as there: the hook, the interface it came from, whether it opens or
+ *   closes a connection, whether it goes to a multicast address (an entry's remote may be one: as somebody's source).
+ *   Fragments, tags, options, extension headers and ICMP are not parse_common's, and never come here;
+ * - or time: an entry that was idle too long is not believed.
+ *
+ * No event is due for such a packet: those are for what is dropped, new, or new to the generation.
+ */
+static __always_inline int judge_kept(struct __sk_buff *skb, const struct packet *p, struct view *v, struct outcome *o,
+				      __u8 from_pod, __u32 self)
+{
+	if (p->opening || p->closing || is_multicast(p))
+		return 0;
+	void *share = ct_share(v->slot);
+	if (!share)
+		return 0;
+	struct weir_ct_key k;
+	ct_key(&k, p, from_pod);
+	struct weir_ct *c = bpf_map_lookup_elem(share, &k);
+	if (!c)
+		return 0;
+	__u32 now = ticks(), from = from_pod ? NO_VALUE : skb->ingress_ifindex;
+	__u8 dir = from_pod ? EGRESS : INGRESS;
+	int reply = c->dir != dir;
+	if (from == self || !ct_fresh(c, &k, now))
+		return 0;
+	if (!reply && !ct_original(c, p->key, dir, from ? 0 : CT_SOCKET))
+		return 0;
+	/* Last: if the entry is this flow's now, it was so above. */
+	__u64 judged = READ_ONCE(c->judged);
+	if (!ct_passed(judged, &k, o->epoch))
+		return 0;
+	o->kept = 1;
+	o->reply = reply;
+	o->key = c->key;
+	if (!reply && (judged & JUDGED_RULE) != JUDGED_RULE)
+		o->answer.rule = judged & JUDGED_RULE;
+	if (c->seen != now)
+		c->seen = now;
+	o->answer.drop = PASSED;
+	return 1;
 }
 
 /* From a parsed IP packet to the answer in o. */
@@ -235,13 +293,13 @@ static __always_inline void judge(struct __sk_buff *skb, struct packet *p, const
 	v->socket = !from_pod && skb->ingress_ifindex == 0; /* S5 */
 	v->family = p->family;
 	o->key = p->key;
-	if (p->icmp == ICMP_ERROR && p->fragment != FRAGMENT_LATER && judge_error(skb, share, p, v, o, from_pod)) {
+	if (p->icmp == ICMP_ERROR && p->fragment != FRAGMENT_LATER && judge_error(skb, share, p, e, v, o, from_pod)) {
 		o->reply = 1;
 		return;
 	}
 
 	int tracked = ct_tracks(p);
-	__u32 now = seconds();
+	__u32 now = ticks();
 	struct weir_ct_key k;
 	struct weir_ct *c = NULL;
 	ct_key(&k, p, from_pod);
@@ -249,7 +307,7 @@ static __always_inline void judge(struct __sk_buff *skb, struct packet *p, const
 		c = bpf_map_lookup_elem(share, &k);
 	if (c && c->dir != v->dir && ct_may_reply(p) && ct_fresh(c, &k, now)) {
 		o->reply = 1;
-		judge_reply(c, v, o);
+		judge_reply(&k, c, v, o);
 		if (!o->answer.drop)
 			ct_touch(c, p, 1, now);
 		return;
@@ -279,19 +337,21 @@ static __always_inline void classify(struct __sk_buff *skb, struct packet *p, st
 	barrier_var(self);
 	if (testing)
 		self = skb->cb[0];
-	struct weir_wide_key k = {.word = {self}, .tag = TAG_INTERFACE};
-	__u32 slot = wide_find(v->base + r->wide, r->wide_mask, r->wide_seed, &k);
+	__u32 slot = pair_find(v->base + r->links, r->links_mask, r->links_seed, self);
 	a->drop = DROP_NO_ENDPOINT;
 	if (slot >= r->endpoints_n)
 		return;
 	v->slot = slot;
+	int common = parse_common(skb, p);
+	if (common && judge_kept(skb, p, v, o, from_pod, self))
+		return;
 	__u64 at = (__u64)v->base + r->endpoints + (__u64)slot * sizeof(struct weir_endpoint);
 	const struct weir_endpoint *e = BLOB_AT(b, at, struct weir_endpoint);
 	if (!e || e->ifindex != self)
 		return;
 	v->endpoint = at;
 
-	if (!parse_common(skb, p)) {
+	if (!common) {
 		__u32 off = 0;
 		a->drop = parse_ethernet(skb, p, &off);
 		if (a->drop)
@@ -314,7 +374,7 @@ static __always_inline int handle(struct __sk_buff *skb, __u8 from_pod)
 {
 	struct packet p = {};
 	struct view v = {.slot = NO_VALUE};
-	struct outcome o = {.answer = {.decision = NO_VALUE}};
+	struct outcome o = {.answer = {.decision = NO_VALUE, .rule = NO_VALUE}};
 	classify(skb, &p, &v, &o, from_pod);
 	return conclude(skb, &v, &p, &o, from_pod);
 }

@@ -42,7 +42,8 @@ type WeirWeirEvent struct {
 	AuditVerdict uint8
 	Family       uint8
 	Reply        uint8
-	_            [4]byte
+	Kept         uint8
+	_            [3]byte
 }
 
 type WeirWeirEventBudget struct {
@@ -72,12 +73,14 @@ const (
 	WeirVarBtfWeirDecision = "btf_weir_decision"
 	WeirVarBtfWeirEndpoint = "btf_weir_endpoint"
 	WeirVarBtfWeirOwn      = "btf_weir_own"
+	WeirVarBtfWeirPair     = "btf_weir_pair"
 	WeirVarBtfWeirRoot     = "btf_weir_root"
 	WeirVarBtfWeirTable    = "btf_weir_table"
-	WeirVarBtfWeirV4       = "btf_weir_v4"
 	WeirVarBtfWeirWide     = "btf_weir_wide"
 	WeirVarEventRate       = "event_rate"
+	WeirVarHz              = "hz"
 	WeirVarTesting         = "testing"
+	WeirVarTickShift       = "tick_shift"
 )
 
 // LoadWeir returns the embedded CollectionSpec for Weir.
@@ -150,12 +153,14 @@ type WeirVariableSpecs struct {
 	BtfWeirDecision *ebpf.VariableSpec `ebpf:"btf_weir_decision"`
 	BtfWeirEndpoint *ebpf.VariableSpec `ebpf:"btf_weir_endpoint"`
 	BtfWeirOwn      *ebpf.VariableSpec `ebpf:"btf_weir_own"`
+	BtfWeirPair     *ebpf.VariableSpec `ebpf:"btf_weir_pair"`
 	BtfWeirRoot     *ebpf.VariableSpec `ebpf:"btf_weir_root"`
 	BtfWeirTable    *ebpf.VariableSpec `ebpf:"btf_weir_table"`
-	BtfWeirV4       *ebpf.VariableSpec `ebpf:"btf_weir_v4"`
 	BtfWeirWide     *ebpf.VariableSpec `ebpf:"btf_weir_wide"`
 	EventRate       *ebpf.VariableSpec `ebpf:"event_rate"`
+	Hz              *ebpf.VariableSpec `ebpf:"hz"`
 	Testing         *ebpf.VariableSpec `ebpf:"testing"`
+	TickShift       *ebpf.VariableSpec `ebpf:"tick_shift"`
 }
 
 // WeirObjects contains all objects after they have been loaded into the kernel.
@@ -210,12 +215,14 @@ type WeirVariables struct {
 	BtfWeirDecision *ebpf.Variable `ebpf:"btf_weir_decision"`
 	BtfWeirEndpoint *ebpf.Variable `ebpf:"btf_weir_endpoint"`
 	BtfWeirOwn      *ebpf.Variable `ebpf:"btf_weir_own"`
+	BtfWeirPair     *ebpf.Variable `ebpf:"btf_weir_pair"`
 	BtfWeirRoot     *ebpf.Variable `ebpf:"btf_weir_root"`
 	BtfWeirTable    *ebpf.Variable `ebpf:"btf_weir_table"`
-	BtfWeirV4       *ebpf.Variable `ebpf:"btf_weir_v4"`
 	BtfWeirWide     *ebpf.Variable `ebpf:"btf_weir_wide"`
 	EventRate       *ebpf.Variable `ebpf:"event_rate"`
+	Hz              *ebpf.Variable `ebpf:"hz"`
 	Testing         *ebpf.Variable `ebpf:"testing"`
+	TickShift       *ebpf.Variable `ebpf:"tick_shift"`
 }
 
 // WeirPrograms contains all programs after they have been loaded into the kernel.

@@ -12,7 +12,7 @@ import (
 
 // addresses are the encoded address tables: exact ones, and intervals for the blocks.
 type addresses struct {
-	v4   []v4Entry
+	v4   []pair
 	wide []wideEntry
 	own  []ownRecord
 	net  [2]intervals // IPv4, IPv6
@@ -60,7 +60,7 @@ func encodeAddresses(p *plan.Projection) (*addresses, error) {
 			f := family(addr)
 			blocks[f] = append(blocks[f], block{a.Prefix, v})
 		case addr.Is4():
-			t.v4 = append(t.v4, v4Entry{keyWords(addr)[3], v})
+			t.v4 = append(t.v4, pair{keyWords(addr)[3], v})
 		default:
 			t.wide = append(t.wide, wideEntry{wideKey{keyWords(addr), tagAddress}, v})
 		}

@@ -85,7 +85,7 @@ func Encode(in Input) (*Generation, error) {
 	}
 	e := &encoder{in: in, p: p, g: &Generation{}, buf: make([]byte, 0, sizeOf(p)), known: map[fingerprint][]Section{},
 		castagnoli: crc32.MakeTable(crc32.Castagnoli)}
-	for _, step := range []func() error{e.addresses, e.ports, e.rules, e.decisions, e.endpoints, e.meta} {
+	for _, step := range []func() error{e.links, e.addresses, e.ports, e.rules, e.decisions, e.endpoints, e.meta} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("encoding generation %d: %w", p.Generation, err)
 		}
@@ -114,7 +114,10 @@ func sizeOf(p *plan.Projection) int {
 	return n
 }
 
-const rootSize = uint32(unsafe.Sizeof(Root{}))
+// align is where parts begin: a bucket of a hash is then one line of the processor's cache.
+const align = 64
+
+const rootSize = (uint32(unsafe.Sizeof(Root{})) + align - 1) &^ (align - 1)
 
 // put adds a part and returns its offset; parts of equal content are one.
 func (e *encoder) put(name string, b []byte) uint32 {
@@ -127,9 +130,9 @@ func (e *encoder) put(name string, b []byte) uint32 {
 			return s.Off
 		}
 	}
+	e.buf = append(e.buf, make([]byte, -len(e.buf)&(align-1))...)
 	s := Section{name, rootSize + uint32(len(e.buf)), uint32(len(b))}
 	e.buf = append(e.buf, b...)
-	e.buf = append(e.buf, make([]byte, -len(e.buf)&7)...)
 	e.known[f] = append(e.known[f], s)
 	e.g.Sections = append(e.g.Sections, s)
 	return s.Off
@@ -147,18 +150,17 @@ func (e *encoder) addresses() error {
 		return err
 	}
 	r := &e.g.Root
-	b, mask, seed, err := encodeV4(t.v4)
+	b, mask, seed, err := encodePairs("IPv4 addresses", t.v4)
 	if err != nil {
 		return err
 	}
 	r.V4, r.V4Mask, r.V4Seed = e.put("IPv4 addresses", b), mask, seed
 	e.wide = t.wide
 	e.frontends()
-	e.bindings()
 	if b, mask, seed, err = encodeWide(e.wide); err != nil {
 		return err
 	}
-	r.Wide, r.WideMask, r.WideSeed = e.put("IPv6 addresses, service ports and interfaces", b), mask, seed
+	r.Wide, r.WideMask, r.WideSeed = e.put("IPv6 addresses and service ports", b), mask, seed
 
 	firsts, values := t.net[0].bytes()
 	r.Net4, r.Net4Values, r.Net4N = e.put("IPv4 blocks", firsts), e.put("IPv4 blocks, values", values), uint32(len(t.net[0].firsts))
@@ -193,12 +195,20 @@ func (e *encoder) frontends() {
 	}
 }
 
-func (e *encoder) bindings() {
+func (e *encoder) links() error {
+	var links []pair
 	for _, b := range e.in.Bindings {
 		if b.Ifindex != 0 {
-			e.wide = append(e.wide, wideEntry{wideKey{[4]uint32{b.Ifindex}, tagInterface}, b.Slot})
+			links = append(links, pair{b.Ifindex, b.Slot})
 		}
 	}
+	b, mask, seed, err := encodePairs("interfaces", links)
+	if err != nil {
+		return err
+	}
+	r := &e.g.Root
+	r.Links, r.LinksMask, r.LinksSeed = e.put("interfaces", b), mask, seed
+	return nil
 }
 
 func (e *encoder) ports() error {
@@ -346,7 +356,8 @@ func (e *encoder) finish() (*Generation, error) {
 	r := &e.g.Root
 	r.Magic, r.Layout = Magic, Layout
 	r.Generation, r.Epoch, r.JudgedAt, r.Size = e.p.Generation, e.in.Epoch, uint64(e.in.Now), uint32(size)
-	e.g.Bytes = append(appendStruct(make([]byte, 0, size), r), e.buf...)
+	e.g.Bytes = appendStruct(make([]byte, 0, size), r)
+	e.g.Bytes = append(append(e.g.Bytes, make([]byte, int(rootSize)-len(e.g.Bytes))...), e.buf...)
 	e.g.Sections = slices.Insert(e.g.Sections, 0, Section{"root", 0, rootSize})
 	return e.g, nil
 }

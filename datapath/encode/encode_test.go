@@ -60,10 +60,10 @@ func (k kernel) u32(off, i uint32) uint32 { return binary.LittleEndian.Uint32(k.
 
 func (k kernel) v4(a netip.Addr) uint32 {
 	word := keyWords(a)[3]
-	h := hashV4(k.r.V4Seed, word)
+	h := hashPair(k.r.V4Seed, word)
 	for _, bucket := range []uint32{uint32(h) & k.r.V4Mask, uint32(h>>32) & k.r.V4Mask} {
-		for i := range uint32(v4Bucket) {
-			at := k.r.V4 + (bucket*v4Bucket+i)*8
+		for i := range uint32(pairBucket) {
+			at := k.r.V4 + (bucket*pairBucket+i)*8
 			if k.u32(at, 0) == word && k.u32(at, 1) != noValue {
 				return k.u32(at, 1)
 			}

@@ -14,7 +14,7 @@ func mix(x uint64) uint64 {
 	return x ^ x>>32
 }
 
-func hashV4(seed, addr uint32) uint64 { return mix(uint64(seed)<<32 ^ uint64(addr)) }
+func hashPair(seed, key uint32) uint64 { return mix(uint64(seed)<<32 ^ uint64(key)) }
 
 func hashWide(seed uint32, k *wideKey) uint64 {
 	h := mix((uint64(k.Word[0])<<32 | uint64(k.Word[1])) ^ uint64(seed))
@@ -58,22 +58,22 @@ func fill(where []uint32, full []uint8, bucket int, mask uint32, hash func(int) 
 	return true
 }
 
-// encodeV4 lays out the exact IPv4 addresses.
-func encodeV4(es []v4Entry) (b []byte, mask, seed uint32, err error) {
-	where, mask, seed, err := place(len(es), v4Bucket, func(s uint32, i int) uint64 { return hashV4(s, es[i].Addr) })
+// encodePairs lays out what is looked up exactly by one word: IPv4 addresses, interfaces.
+func encodePairs(what string, es []pair) (b []byte, mask, seed uint32, err error) {
+	where, mask, seed, err := place(len(es), pairBucket, func(s uint32, i int) uint64 { return hashPair(s, es[i].Key) })
 	if err != nil {
-		return nil, 0, 0, fmt.Errorf("hashing IPv4 addresses: %w", err)
+		return nil, 0, 0, fmt.Errorf("hashing %s: %w", what, err)
 	}
 	const size = 8
-	b = make([]byte, int(mask+1)*v4Bucket*size)
+	b = make([]byte, int(mask+1)*pairBucket*size)
 	for i := 0; i < len(b); i += size {
 		binary.LittleEndian.PutUint32(b[i+4:], noValue)
 	}
 	next := make([]uint8, mask+1)
 	for i, w := range where {
-		at := (int(w)*v4Bucket + int(next[w])) * size
+		at := (int(w)*pairBucket + int(next[w])) * size
 		next[w]++
-		binary.LittleEndian.PutUint32(b[at:], es[i].Addr)
+		binary.LittleEndian.PutUint32(b[at:], es[i].Key)
 		binary.LittleEndian.PutUint32(b[at+4:], es[i].Value)
 	}
 	return b, mask, seed, nil
@@ -83,7 +83,7 @@ func encodeV4(es []v4Entry) (b []byte, mask, seed uint32, err error) {
 func encodeWide(es []wideEntry) (b []byte, mask, seed uint32, err error) {
 	where, mask, seed, err := place(len(es), wideBucket, func(s uint32, i int) uint64 { return hashWide(s, &es[i].Key) })
 	if err != nil {
-		return nil, 0, 0, fmt.Errorf("hashing IPv6 addresses, frontends and interfaces: %w", err)
+		return nil, 0, 0, fmt.Errorf("hashing IPv6 addresses and service ports: %w", err)
 	}
 	const size = 24
 	b = make([]byte, int(mask+1)*wideBucket*size)

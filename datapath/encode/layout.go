@@ -6,7 +6,7 @@ package encode
 // Magic and Layout open every generation; the programs refuse another.
 const (
 	Magic  = 0x77656972
-	Layout = 1
+	Layout = 2
 )
 
 const (
@@ -18,11 +18,10 @@ const (
 	addrService = 1 << 25
 	addrOwn     = 1 << 26
 
-	tagAddress   = 0xfffffffe
-	tagInterface = 0xfffffffd
-	tagSelf      = 0xfffffffc
+	tagAddress = 0xfffffffe
+	tagSelf    = 0xfffffffd
 
-	v4Bucket   = 8
+	pairBucket = 8
 	wideBucket = 4
 
 	endpointSelf = 1
@@ -37,8 +36,11 @@ const MaxAddrs = 4
 // Root is where everything of a generation is.
 type Root struct {
 	Magic, Layout               uint32
-	Generation, Epoch, JudgedAt uint64
+	Generation, Epoch           uint64
+	Links, LinksMask, LinksSeed uint32
+	Endpoints, EndpointsN       uint32
 	Size                        uint32
+	JudgedAt                    uint64
 	V4, V4Mask, V4Seed          uint32
 	Wide, WideMask, WideSeed    uint32
 	Net4, Net4Values, Net4N     uint32
@@ -46,7 +48,6 @@ type Root struct {
 	Own, OwnN                   uint32
 	PortPages, Pages, PagesN    uint32
 	Decisions, DecisionsN       uint32
-	Endpoints, EndpointsN       uint32
 	Rules, RulesN               uint32
 	Meta, MetaN                 uint32
 }
@@ -64,7 +65,7 @@ type wideEntry struct {
 	Value uint32
 }
 
-type v4Entry struct{ Addr, Value uint32 }
+type pair struct{ Key, Value uint32 }
 
 type ownRecord struct{ Translated, Socket, Host uint32 }
 
@@ -100,7 +101,7 @@ type Event struct {
 	Proto, Kind, FromPod    uint8
 	Drop, Verdict           uint8
 	AuditVerdict, Family    uint8
-	Reply                   uint8
+	Reply, Kept             uint8
 }
 
 // CtKey and CtValue are a connection's entry.
@@ -113,7 +114,7 @@ type CtKey struct {
 
 // CtValue is what is known of a connection.
 type CtValue struct {
-	Epoch        uint64
+	Judged       uint64
 	Seen, Key    uint32
 	SPort, DPort uint16
 	Dir, Flags   uint8

@@ -19,7 +19,7 @@ func TestLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, v := range map[string]any{
-		"weir_root": Root{}, "weir_v4": v4Entry{}, "weir_wide_key": wideKey{}, "weir_wide": wideEntry{}, "weir_own": ownRecord{},
+		"weir_root": Root{}, "weir_pair": pair{}, "weir_wide_key": wideKey{}, "weir_wide": wideEntry{}, "weir_own": ownRecord{},
 		"weir_table": tableRecord{}, "weir_endpoint": endpointRecord{}, "weir_decision": decisionRecord{},
 		"weir_count": Count{}, "weir_event": Event{}, "weir_event_budget": Budget{}, "weir_ct_key": CtKey{}, "weir_ct": CtValue{},
 	} {

@@ -7,6 +7,7 @@ package load
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"sync/atomic"
 	"unsafe"
@@ -63,13 +64,17 @@ func New(c Config, reuse map[string]*ebpf.Map) (*Objects, error) {
 	if m := reuse["events"]; m != nil {
 		c.EventBytes = m.MaxEntries()
 	}
+	hz, err := timerFrequency()
+	if err != nil {
+		return nil, err
+	}
 	spec.Maps["blob"].ValueSize = c.Blob
 	spec.Maps["rule_counts"].MaxEntries = c.Rules
 	spec.Maps["events"].MaxEntries = c.EventBytes
 	spec.Maps["conntrack"].MaxEntries = MaxEndpoints + 1
 	spec.Maps["conntrack"].InnerMap.MaxEntries = c.ConntrackEntries
 	for name, value := range map[string]any{
-		"blob_size": c.Blob, "event_rate": c.EventRate, "all_flows": flag(c.AllFlows), "testing": flag(c.Testing),
+		"blob_size": c.Blob, "hz": hz, "tick_shift": uint32(bits.Len32(hz) - 1), "event_rate": c.EventRate, "all_flows": flag(c.AllFlows), "testing": flag(c.Testing),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return nil, fmt.Errorf("setting %s of the BPF object: %w", name, err)
@@ -85,6 +90,21 @@ func New(c Config, reuse map[string]*ebpf.Map) (*Objects, error) {
 		return nil, fmt.Errorf("loading the BPF programs: %w", err)
 	}
 	return o, nil
+}
+
+// timerFrequency is how often a second the kernel counts its jiffies (CONFIG_HZ): the resolution of its coarse clocks is
+// one of them (posix_get_coarse_res in kernel/time/posix-timers.c).
+func timerFrequency() (uint32, error) {
+	var res unix.Timespec
+	if err := unix.ClockGetres(unix.CLOCK_MONOTONIC_COARSE, &res); err != nil {
+		return 0, fmt.Errorf("asking for the resolution of the coarse clock: %w", err)
+	}
+	const second = 1_000_000_000
+	ns := res.Nano()
+	if ns < second/10_000 || ns > second/10 {
+		return 0, fmt.Errorf("the kernel says that its coarse clock has a resolution of %d ns, which no timer has", ns)
+	}
+	return uint32((second + ns/2) / ns), nil
 }
 
 func flag(b bool) uint8 {

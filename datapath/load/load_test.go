@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -122,7 +123,7 @@ func TestBroken(t *testing.T) {
 		{"decisions", func(g *encode.Generation) { fill(section(t, g, "decisions")) }, datapath.DropPolicy},
 		{"endpoints", func(g *encode.Generation) { fill(section(t, g, "endpoints")) }, datapath.DropNoEndpoint},
 		{"the endpoint's tables", func(g *encode.Generation) { fill(section(t, g, "endpoints")[12+64:]) }, datapath.DropMissing},
-		{"interfaces", func(g *encode.Generation) { fill(section(t, g, "IPv6 addresses, service ports and interfaces")) }, datapath.DropNoEndpoint},
+		{"interfaces", func(g *encode.Generation) { fill(section(t, g, "interfaces")) }, datapath.DropNoEndpoint},
 		// The address is then unknown, which is denied by the tables.
 		{"addresses", func(g *encode.Generation) { fill(section(t, g, "IPv4 addresses")) }, datapath.DropPolicy},
 		{"whole again", func(*encode.Generation) {}, datapath.NotDropped},
@@ -166,5 +167,35 @@ func TestEventRate(t *testing.T) {
 	// The packets took a few seconds at most, on every CPU.
 	if sent := packets - lost; lost == 0 || sent > rate*uint64(len(budgets))*10 {
 		t.Errorf("%d of %d events suppressed at %d a second", lost, packets, rate)
+	}
+}
+
+// TestTicks compares the programs' ticks, which come from the kernel's jiffies and its frequency of them, with the clock.
+func TestTicks(t *testing.T) {
+	o := objects(t, 0)
+	if err := o.Publish(generation(t)); err != nil {
+		t.Fatal(err)
+	}
+	seen := func() uint32 {
+		if drop := send(t, o, 443); drop != datapath.NotDropped {
+			t.Fatal(drop)
+		}
+		m, err := o.Share(slot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = m.Close() }()
+		var k encode.CtKey
+		var v encode.CtValue
+		if it := m.Iterate(); !it.Next(&k, &v) {
+			t.Fatal("nothing is tracked", it.Err())
+		}
+		return v.Seen
+	}
+	from, at := seen(), time.Now()
+	time.Sleep(3 * time.Second)
+	ticks, passed := float64(seen()-from), time.Since(at).Seconds()
+	if ticks < passed-1.5 || ticks > 2*passed+1.5 {
+		t.Errorf("%.0f ticks in %.2f s: a tick is half a second to a second", ticks, passed)
 	}
 }

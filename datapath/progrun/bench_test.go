@@ -41,7 +41,7 @@ func large(generation uint64, policies, identities, rules int) *plan.Projection 
 	return w.Build()
 }
 
-// BenchmarkPacket is a whole packet of a tracked flow at the pod's veth, by BPF_PROG_TEST_RUN.
+// BenchmarkPacket is a whole packet of an established flow at the pod's veth, by BPF_PROG_TEST_RUN.
 func BenchmarkPacket(b *testing.B) {
 	for _, identities := range []int{100, 10_000} {
 		b.Run(fmt.Sprint(identities, " identities"), func(b *testing.B) {
@@ -50,6 +50,11 @@ func BenchmarkPacket(b *testing.B) {
 			f := progrun.Frame{Src: p.Endpoints[0].Addrs[0], Dst: netip.MustParseAddr("10.2.0.7"), Proto: tcp, Payload: progrun.TCPHeader(40000, 1001, progrun.SYN)}
 			context := make([]uint32, 17)
 			context[12] = 1
+			run(b, r, progrun.FromPod, 0, f.Bytes(), 0)
+			f.Payload = progrun.TCPHeader(40000, 1001, progrun.ACK)
+			if got := run(b, r, progrun.FromPod, 0, f.Bytes(), 0); !got.Kept {
+				b.Fatal("the flow's decision is not kept")
+			}
 			b.ResetTimer()
 			if _, err := r.Objects().WeirFromPod.Run(&ebpf.RunOptions{Data: f.Bytes(), Context: context, Repeat: uint32(b.N)}); err != nil {
 				b.Fatal(err)

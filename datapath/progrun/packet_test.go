@@ -53,7 +53,7 @@ func neighbour(typ uint8, src, dst, target string, hops uint8) progrun.Frame {
 }
 
 // run runs a frame and checks its fate.
-func run(t *testing.T, r *progrun.Runner, h progrun.Hook, endpoint int, frame []byte, want datapath.Drop) progrun.Result {
+func run(t testing.TB, r *progrun.Runner, h progrun.Hook, endpoint int, frame []byte, want datapath.Drop) progrun.Result {
 	t.Helper()
 	got, err := r.Packet(h, endpoint, frame, false)
 	if err != nil {

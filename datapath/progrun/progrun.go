@@ -54,6 +54,9 @@ type Result struct {
 	Generation, Epoch uint64
 	// Reply says that the packet passed, or not, as part of a tracked connection.
 	Reply bool
+	// Kept says that it passed by what the connection's entry keeps: Rule is then known, or -1 for a reply, and nothing
+	// else was looked up.
+	Kept bool
 }
 
 // Options change how a Runner is set up.

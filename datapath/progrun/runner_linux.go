@@ -222,9 +222,12 @@ const (
 
 func (r *Runner) result(action uint32, e *encode.Event) (Result, error) {
 	res := Result{Pass: action == actUnspec, Drop: datapath.Drop(e.Drop), Rule: -1, AuditRule: -1,
-		Port: plan.PortKey(e.Key), Peer: e.Peer, Generation: e.Generation, Epoch: e.Epoch, Reply: e.Reply != 0}
+		Port: plan.PortKey(e.Key), Peer: e.Peer, Generation: e.Generation, Epoch: e.Epoch, Reply: e.Reply != 0, Kept: e.Kept != 0}
 	if !res.Pass && action != actShot || res.Pass != (res.Drop == datapath.NotDropped) {
 		return Result{}, fmt.Errorf("the program answered %d with reason %q", int32(action), res.Drop)
+	}
+	if res.Kept {
+		res.Rule = r.rule(e.Rule)
 	}
 	if int(e.Decision) >= len(r.p.Decisions) {
 		return res, nil

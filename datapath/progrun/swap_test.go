@@ -62,14 +62,15 @@ func swapPackets(t *testing.T) uint64 {
 // went through and how many of them saw a mix.
 func hammer(t *testing.T, r *progrun.Runner, n uint64, swap func() error) (packets, mixed uint64, swaps int) {
 	t.Helper()
-	frame := out(db4, tcp, progrun.TCPHeader(40000, 443, progrun.SYN)).Bytes()
 	context := make([]uint32, 17)
 	context[12] = 1 // skb->cb[0]: the first endpoint
 	const repeat = 20_000
 	var total atomic.Uint64
 	var wg sync.WaitGroup
 	errs := make(chan error, 4)
-	for range 2 {
+	// Packets that open are decided by the tables each time, the others by what the flow's entry keeps of the generation.
+	for _, flags := range []uint8{progrun.SYN, progrun.ACK} {
+		frame := out(db4, tcp, progrun.TCPHeader(40000, 443, flags)).Bytes()
 		wg.Go(func() {
 			for total.Load() < n {
 				if _, err := r.Objects().WeirFromPod.Run(&ebpf.RunOptions{Data: frame, Context: context, Repeat: repeat}); err != nil {

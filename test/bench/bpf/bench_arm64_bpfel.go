@@ -68,7 +68,8 @@ type BenchWeirEvent struct {
 	AuditVerdict uint8
 	Family       uint8
 	Reply        uint8
-	_            [4]byte
+	Kept         uint8
+	_            [3]byte
 }
 
 type BenchWeirEventBudget struct {
@@ -100,10 +101,12 @@ const (
 	BenchVarAllFlows      = "all_flows"
 	BenchVarBlobSize      = "blob_size"
 	BenchVarEventRate     = "event_rate"
+	BenchVarHz            = "hz"
 	BenchVarMask          = "mask"
 	BenchVarNext          = "next"
 	BenchVarSink          = "sink"
 	BenchVarTesting       = "testing"
+	BenchVarTickShift     = "tick_shift"
 )
 
 // LoadBench returns the embedded CollectionSpec for Bench.
@@ -178,10 +181,12 @@ type BenchVariableSpecs struct {
 	AllFlows  *ebpf.VariableSpec `ebpf:"all_flows"`
 	BlobSize  *ebpf.VariableSpec `ebpf:"blob_size"`
 	EventRate *ebpf.VariableSpec `ebpf:"event_rate"`
+	Hz        *ebpf.VariableSpec `ebpf:"hz"`
 	Mask      *ebpf.VariableSpec `ebpf:"mask"`
 	Next      *ebpf.VariableSpec `ebpf:"next"`
 	Sink      *ebpf.VariableSpec `ebpf:"sink"`
 	Testing   *ebpf.VariableSpec `ebpf:"testing"`
+	TickShift *ebpf.VariableSpec `ebpf:"tick_shift"`
 }
 
 // BenchObjects contains all objects after they have been loaded into the kernel.
@@ -238,10 +243,12 @@ type BenchVariables struct {
 	AllFlows  *ebpf.Variable `ebpf:"all_flows"`
 	BlobSize  *ebpf.Variable `ebpf:"blob_size"`
 	EventRate *ebpf.Variable `ebpf:"event_rate"`
+	Hz        *ebpf.Variable `ebpf:"hz"`
 	Mask      *ebpf.Variable `ebpf:"mask"`
 	Next      *ebpf.Variable `ebpf:"next"`
 	Sink      *ebpf.Variable `ebpf:"sink"`
 	Testing   *ebpf.Variable `ebpf:"testing"`
+	TickShift *ebpf.Variable `ebpf:"tick_shift"`
 }
 
 // BenchPrograms contains all programs after they have been loaded into the kernel.
