@@ -59,7 +59,7 @@ func everyPolicy() []ir.Policy {
 	from := func(r ir.Rule, peers ...ir.Peer) ir.Rule { r.Peers = peers; return r }
 	on := func(r ir.Rule, ports ...ir.Port) ir.Rule { r.Ports = ports; return r }
 	http := func(r ir.Rule, m ...ir.HTTPMatch) ir.Rule { r.HTTP = m; return r }
-	egress := func(a ir.Action) ir.Rule { return ir.Rule{Direction: ir.Egress, Action: a} }
+	allowOut := func() ir.Rule { return ir.Rule{Direction: ir.Egress, Action: ir.Allow} }
 	ends := plain(ingress(ir.Allow))
 	ends.NotAfter = genNow.Add(time.Hour)
 	log := true
@@ -82,10 +82,10 @@ func everyPolicy() []ir.Policy {
 	request.Subject = *app("db", "pay")
 	request.Isolate[ir.Ingress] = true
 	out := policy(ir.Mesh, ir.Namespace,
-		on(from(egress(ir.Allow), ir.Peer{Pods: &ir.Selector{SPIFFE: []string{"spiffe://example.org/ns/shop/*"}}}), ir.Port{Space: ir.TCP, Name: "sql"}, ir.Port{Space: ir.TCP, First: 8080, Last: 8080}),
-		from(plain(egress(ir.Allow)), ir.Peer{Pods: &ir.Selector{ServiceAccounts: []ir.NamespacedName{{Namespace: "shop", Name: "pay"}}}}),
-		from(plain(egress(ir.Allow)), ir.Peer{CIDR: &ir.CIDR{Prefix: netip.MustParsePrefix("10.1.0.16/28"), MatchPods: true}}),
-		from(plain(egress(ir.Allow)), ir.Peer{DNS: "*.example.com"}))
+		on(from(allowOut(), ir.Peer{Pods: &ir.Selector{SPIFFE: []string{"spiffe://example.org/ns/shop/*"}}}), ir.Port{Space: ir.TCP, Name: "sql"}, ir.Port{Space: ir.TCP, First: 8080, Last: 8080}),
+		from(plain(allowOut()), ir.Peer{Pods: &ir.Selector{ServiceAccounts: []ir.NamespacedName{{Namespace: "shop", Name: "pay"}}}}),
+		from(plain(allowOut()), ir.Peer{CIDR: &ir.CIDR{Prefix: netip.MustParsePrefix("10.1.0.16/28"), MatchPods: true}}),
+		from(plain(allowOut()), ir.Peer{DNS: "*.example.com"}))
 	out.Subject = *app("web", "cart")
 	out.Isolate[ir.Egress] = true
 	k8s := policy(ir.Orchestrator, ir.Namespace, from(ingress(ir.Allow), ir.Peer{Pods: &ir.Selector{Pods: ir.LabelSelector{{Key: "tier", Op: ir.Exists}}}}),

@@ -151,7 +151,7 @@ func grow(w *world) (*grown, error) {
 	g := &grown{}
 	for pods+policies > 0 {
 		g.changes++
-		quick := false
+		var quick bool
 		if podFirst := (g.changes+len(w.inv.Nodes))%2 == 0; pods > 0 && (podFirst || policies == 0) {
 			quick = inc.AddPod(w.inv.Pods[len(w.inv.Pods)-pods])
 			pods--
