@@ -31,14 +31,8 @@ func main() {
 	// The agent works for a moment and then waits: collecting often costs little and keeps a node's memory for its pods.
 	debug.SetGCPercent(25)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	root := command(os.Stdout, os.Stderr)
-	noHelp := usage.Help(root)
-	usage.Completion(root)
-	err := root.ExecuteContext(ctx)
+	err := usage.Execute(ctx, command(os.Stdout, os.Stderr))
 	stop()
-	if err == nil {
-		err = noHelp()
-	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "weir-agent:", err)
 		os.Exit(2) // it could not begin

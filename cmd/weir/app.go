@@ -66,13 +66,8 @@ func exit(status int, err error) error { return &exitError{status, err} }
 // main runs a command line and returns the exit status.
 func (a *app) main(ctx context.Context, args []string) int {
 	root := a.rootCommand(programName(args[0]))
-	noHelp := usage.Help(root)
-	usage.Completion(root)
 	root.SetArgs(args[1:])
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		err = noHelp()
-	}
+	err := usage.Execute(ctx, root)
 	if err == nil {
 		return 0
 	}

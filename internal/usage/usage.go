@@ -2,6 +2,7 @@
 package usage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +10,16 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
+
+// Execute runs a program's command line, with the help and completion of this package in place of cobra's.
+func Execute(ctx context.Context, root *cobra.Command) error {
+	noHelp := help(root)
+	completion(root)
+	if err := root.ExecuteContext(ctx); err != nil {
+		return err
+	}
+	return noHelp()
+}
 
 // Flags words cobra's errors about flags; it is for SetFlagErrorFunc.
 func Flags(cmd *cobra.Command, err error) error {
@@ -106,13 +117,13 @@ func Verb(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("%s`%s --help` lists them", head, cmd.CommandPath())
 }
 
-// Help makes the help of verbs that do not exist an error: cobra prints its parent's help for them, as if all were well.
+// help makes the help of verbs that do not exist an error: cobra prints its parent's help for them, as if all were well.
 // Both `weir nope --help` and `weir help nope` are wrong in that way. What it found is in the error that the returned
 // function gives after the command has run.
-func Help(root *cobra.Command) func() error {
+func help(root *cobra.Command) func() error {
 	var wrong error
 	show := root.HelpFunc()
-	help := func(cmd *cobra.Command, args []string) {
+	checked := func(cmd *cobra.Command, args []string) {
 		if cmd.HasSubCommands() {
 			if wrong = Verb(cmd, args); wrong != nil {
 				return
@@ -120,7 +131,7 @@ func Help(root *cobra.Command) func() error {
 		}
 		show(cmd, args)
 	}
-	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { help(cmd, cmd.Flags().Args()) })
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { checked(cmd, cmd.Flags().Args()) })
 	root.SetHelpCommand(&cobra.Command{
 		Use:   "help [VERB]",
 		Short: "Help about a verb",
@@ -130,15 +141,15 @@ func Help(root *cobra.Command) func() error {
 				return err
 			}
 			cmd.InitDefaultHelpFlag()
-			help(cmd, rest)
+			checked(cmd, rest)
 			return nil
 		},
 	})
 	return func() error { return wrong }
 }
 
-// Completion makes cobra's completion command refuse what is no shell, and a command line that names none.
-func Completion(root *cobra.Command) {
+// completion makes cobra's completion command refuse what is no shell, and a command line that names none.
+func completion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() != "completion" {
