@@ -166,13 +166,11 @@ func (n *Names) collect() {
 			}
 		}
 	}
-	for k := range n.services {
-		ns, name, _ := strings.Cut(k, "/")
-		n.known = append(n.known, ns+"/service/"+name)
-	}
-	for k := range n.noAddress {
-		ns, name, _ := strings.Cut(k, "/")
-		n.known = append(n.known, ns+"/service/"+name)
+	for _, keys := range []func(func(string)){eachKey(n.services), eachKey(n.noAddress)} {
+		keys(func(k string) {
+			ns, name, _ := strings.Cut(k, "/")
+			n.known = append(n.known, ns+"/service/"+name)
+		})
 	}
 	n.known = append(n.known, "world", "cluster", "host", "kube-apiserver", "own-node")
 	slices.Sort(n.known)
