@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/datapath"
@@ -105,15 +107,21 @@ func TestKeptEnds(t *testing.T) {
 	run(t, r, progrun.ToPod, f.web, in(db4, tcp, progrun.TCPHeader(5432, 40000, progrun.SYN)).Bytes(), datapath.DropPolicy)
 }
 
-// entry is the only connection that is tracked.
-func entry(t *testing.T, r *progrun.Runner) (k encode.CtKey, v encode.CtValue) {
+// share is the conntrack of the only endpoint, open until the test ends.
+func share(t *testing.T, r *progrun.Runner) *ebpf.Map {
 	t.Helper()
 	m, err := r.Objects().Share(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = m.Close() }()
-	it := m.Iterate()
+	t.Cleanup(func() { _ = m.Close() })
+	return m
+}
+
+// entry is the only connection that is tracked.
+func entry(t *testing.T, r *progrun.Runner) (k encode.CtKey, v encode.CtValue) {
+	t.Helper()
+	it := share(t, r).Iterate()
 	if !it.Next(&k, &v) {
 		t.Fatal("nothing is tracked", it.Err())
 	}
@@ -134,12 +142,7 @@ func TestKeptIdle(t *testing.T) {
 		t.Helper()
 		k, v := entry(t, r)
 		v.Seen -= seconds * 2 // a tick is half a second at least
-		m, err := r.Objects().Share(0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = m.Close() }()
-		if err := m.Put(k, v); err != nil {
+		if err := share(t, r).Put(k, v); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -159,11 +162,7 @@ func TestKeptOther(t *testing.T) {
 	syn, _, ack, _ := segments(db4, 5432)
 	kept(t, r, progrun.FromPod, f.web, syn, false)
 	k, v := entry(t, r)
-	m, err := r.Objects().Share(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = m.Close() }()
+	m := share(t, r)
 	if err := m.Delete(k); err != nil {
 		t.Fatal(err)
 	}

@@ -13,12 +13,7 @@ import (
 func TestMemory(t *testing.T) {
 	p := large(1, 100, 10_000, 50)
 	r := start(t, p, progrun.Options{Shares: datapath.DefaultConntrackEntries})
-	share, err := r.Objects().Share(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = share.Close() }()
-	info, err := share.Info()
+	info, err := share(t, r).Info()
 	if err != nil {
 		t.Fatal(err)
 	}
