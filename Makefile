@@ -12,7 +12,7 @@ GOLANGCI_VERSION := v2.15.0
 
 # The API server that tests run, built once for each state of hack/kube's go.mod and go.sum.
 KUBE     := $(CACHE)/kube/$(shell cat hack/kube/go.mod hack/kube/go.sum | sha256sum | cut -c1-16)
-KUBE_BIN := $(addprefix $(KUBE)/,etcd kube-apiserver kubectl)
+KUBE_BIN := $(addprefix $(KUBE)/,etcd kube-apiserver)
 KUBE_VERSION := $(shell awk '$$1 == "k8s.io/kubernetes" {print $$2; exit}' hack/kube/go.mod)
 KUBE_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) \
   -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBE_VERSION)))
@@ -42,7 +42,7 @@ demo: build ## check, test and enforce the example shop on this machine's kernel
 deps: ## install what the tests need, and say what
 	@hack/deps test
 
-kube: $(KUBE_BIN) ## build etcd, kube-apiserver and kubectl, which the tests run, into .cache/kube/bin
+kube: $(KUBE_BIN) ## build etcd and kube-apiserver, which the tests run, into .cache/kube/bin
 
 # The symbolic link is for people; tests take the binaries that belong to go.mod and go.sum. Output is moved into place
 # last: what was cut short is built again.

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// Binaries returns the folder in which `make kube` leaves etcd, kube-apiserver and kubectl for the present go.mod and
+// Binaries returns the folder in which `make kube` leaves etcd and kube-apiserver for the present go.mod and
 // go.sum of hack/kube, or the error that they are not there. root is the repository.
 func Binaries(root string) (string, error) {
 	h := sha256.New()
@@ -20,7 +20,7 @@ func Binaries(root string) (string, error) {
 		h.Write(text)
 	}
 	dir := filepath.Join(root, ".cache", "kube", hex.EncodeToString(h.Sum(nil))[:16])
-	for _, name := range []string{"etcd", "kube-apiserver", "kubectl"} {
+	for _, name := range []string{"etcd", "kube-apiserver"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			return "", fmt.Errorf("no API server here: run `make kube`: %w", err)
 		}

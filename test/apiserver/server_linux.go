@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // Admin is a user who may do everything.
@@ -140,25 +138,6 @@ func (s *Server) Config(user string) *rest.Config {
 		QPS:             -1, // no limit of the client's own
 	}
 }
-
-// Kubeconfig writes how a user reaches the API server for kubectl, and returns the file.
-func (s *Server) Kubeconfig(user string) (string, error) {
-	c := s.Config(user)
-	path := s.path(user + ".kubeconfig")
-	err := clientcmd.WriteToFile(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: c.Host, CertificateAuthority: c.CAFile}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{user: {Token: c.BearerToken}},
-		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: user}},
-		CurrentContext: "test",
-	}, path)
-	if err != nil {
-		return "", fmt.Errorf("writing a kubeconfig for %s: %w", user, err)
-	}
-	return path, nil
-}
-
-// Kubectl returns the path of the kubectl of the API server's version.
-func (s *Server) Kubectl() string { return filepath.Join(s.binaries, "kubectl") }
 
 // Stop ends both processes at once; what is in the data folder is not for use again.
 func (s *Server) Stop() {
