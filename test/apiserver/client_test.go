@@ -93,12 +93,3 @@ func (c *client) remove(ctx context.Context, path string) error {
 	}
 	return err
 }
-
-// decode returns an answer, numbers exact.
-func decode(answer []byte) (map[string]any, error) {
-	d := json.NewDecoder(bytes.NewReader(answer))
-	d.UseNumber()
-	var v map[string]any
-	err := d.Decode(&v)
-	return v, err
-}

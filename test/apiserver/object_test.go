@@ -100,7 +100,9 @@ func (o instance) stored(ctx context.Context, c *client) (map[string]any, error)
 	if err != nil {
 		return nil, err
 	}
-	return decode(answer)
+	v, err := documents.Parse(answer)
+	content, _ := v.(map[string]any)
+	return content, err
 }
 
 // way is a way in which an object gets into the API server, or its status does.

@@ -23,13 +23,19 @@ func JSON(t testing.TB, base string) []byte {
 // Decode returns a document as schemas.Check takes it, numbers exact.
 func Decode(t testing.TB, doc []byte) any {
 	t.Helper()
-	d := json.NewDecoder(bytes.NewReader(doc))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
+	v, err := Parse(doc)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// Parse is Decode for who can go on after an error.
+func Parse(doc []byte) (v any, err error) {
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.UseNumber()
+	err = d.Decode(&v)
+	return v, err
 }
 
 // Changed returns a base as JSON after one change, without what lies behind it: value is the YAML that is put at a path
