@@ -237,11 +237,28 @@ var designs = [...]design{
 	{"hash", func(o *bpf.BenchObjects) *ebpf.Program { return o.BenchHash }},
 }
 
-const decisionRounds = 7
+const decisionRounds = 15
 
-func decisionSection(ctx context.Context, r *report) error {
-	cost := map[string]map[int]spread{}
+// costs are what a decision takes above parsing, in nanoseconds, by design and size, one for each round.
+type costs map[string]map[int]spread
+
+func (c costs) add(design string, size int, ns float64) {
+	if c[design] == nil {
+		c[design] = map[int]spread{}
+	}
+	c[design][size] = append(c[design][size], ns)
+}
+
+// decisionSection measures all sizes in each round, so that what slows the machine for a while slows all of them.
+func decisionSection(ctx context.Context, r *report) (err error) {
+	cost := costs{}
 	sizes := []int{100, 1_000, 10_000, 100_000}
+	var kernels []*kernel
+	defer func() {
+		for _, k := range kernels {
+			err = errors.Join(err, k.o.Close())
+		}
+	}()
 	for _, n := range sizes {
 		w, err := newWorld(n)
 		if err != nil {
@@ -251,9 +268,19 @@ func decisionSection(ctx context.Context, r *report) error {
 		if err != nil {
 			return err
 		}
-		err = k.measure(ctx, w, n, cost)
-		if err := errors.Join(err, k.o.Close()); err != nil {
+		kernels = append(kernels, k)
+		if err := k.prepare(w); err != nil {
 			return err
+		}
+	}
+	for range decisionRounds {
+		for i, n := range sizes {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := kernels[i].measure(n, cost); err != nil {
+				return err
+			}
 		}
 	}
 	for _, d := range designs {
@@ -275,46 +302,44 @@ func decisionSection(ctx context.Context, r *report) error {
 	return nil
 }
 
-// measure runs the designs in turn, several rounds, and subtracts the parse-only program of the same round.
-func (k *kernel) measure(ctx context.Context, w *world, n int, cost map[string]map[int]spread) error {
+// prepare writes the trace and checks that the designs agree on it.
+func (k *kernel) prepare(w *world) error {
 	const trace = 65536
 	if err := k.o.Trace.Put(uint32(0), w.flows(trace)); err != nil {
 		return fmt.Errorf("writing the trace: %w", err)
 	}
-	if err := k.agree(); err != nil {
+	return k.agree()
+}
+
+// measure runs the designs in turn and subtracts the parse-only program of the same round.
+func (k *kernel) measure(n int, cost costs) error {
+	parse, err := k.time(k.o.BenchParse)
+	if err != nil {
 		return err
 	}
-	for range decisionRounds {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		parse, err := k.time(k.o.BenchParse)
+	for _, d := range designs {
+		ns, err := k.time(d.prog(k.o))
 		if err != nil {
 			return err
 		}
-		for _, d := range designs {
-			ns, err := k.time(d.prog(k.o))
-			if err != nil {
-				return err
-			}
-			if cost[d.name] == nil {
-				cost[d.name] = map[int]spread{}
-			}
-			cost[d.name][n] = append(cost[d.name][n], max(0.1, ns-parse))
-		}
+		cost.add(d.name, n, max(0.1, ns-parse))
 	}
 	return nil
 }
 
-// repeat visits the trace several times in one run.
-const repeat = 1 << 20
+// A run of a program takes batch flows (BATCH in bench.c); repeat visits the trace several times.
+const (
+	batch  = 16
+	repeat = 1 << 19 / batch
+)
 
+// time is what one flow takes. The kernel reports whole nanoseconds a run, a sixteenth of that a flow.
 func (k *kernel) time(p *ebpf.Program) (float64, error) {
 	_, d, err := p.Benchmark(make([]byte, 64), repeat, nil)
 	if err != nil {
 		return 0, fmt.Errorf("running %s: %w", p, err)
 	}
-	return float64(d), nil
+	return float64(d) / batch, nil
 }
 
 // agree checks that the designs give the same verdicts, so that none is fast because it is wrong.
@@ -326,7 +351,7 @@ func (k *kernel) agree() error {
 			return err
 		}
 		var got []uint32
-		for range flows {
+		for range flows / batch {
 			v, _, err := d.prog(k.o).Test(make([]byte, 64))
 			if err != nil {
 				return err
@@ -339,7 +364,7 @@ func (k *kernel) agree() error {
 		}
 		for i := range got {
 			if got[i] != first[i] {
-				return fmt.Errorf("flow %d: %s says %d, %s says %d", i, designs[0].name, first[i], d.name, got[i])
+				return fmt.Errorf("flows %d to %d: %s allows %016b, %s %016b", i*batch, (i+1)*batch-1, designs[0].name, first[i], d.name, got[i])
 			}
 		}
 	}

@@ -3,8 +3,9 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0)
 /*
  * The decision alone, in three designs, over one trace of flows: Weir's own look-ups (the code of datapath/bpf), an LPM
- * trie per identity and port as Cilium uses, and a hash with six wildcard look-ups. Every program takes the next flow of
- * the trace, so that repeating it visits all of them; `parse` does that and no more.
+ * trie per identity and port as Cilium uses, and a hash with six wildcard look-ups. Every program takes the next flows of
+ * the trace, so that repeating it visits all of them; `parse` does that and no more. A run takes BATCH flows: running a
+ * program costs several times what a decision does, and would drown it.
  */
 #include "../../../datapath/bpf/decide.h"
 
@@ -77,22 +78,33 @@ static __always_inline const struct flow *take(void)
 	return &t->flows[i];
 }
 
-SEC("tc")
-int bench_parse(struct __sk_buff *skb)
+/* Flows in a run; the result has a bit for each, 1 where it is allowed. */
+#define BATCH 16
+
+#define BENCH(name)                                                                                                    \
+	SEC("tc")                                                                                                      \
+	int bench_##name(struct __sk_buff *skb)                                                                        \
+	{                                                                                                              \
+		__u32 allowed = 0;                                                                                     \
+		for (int i = 0; i < BATCH; i++) {                                                                      \
+			const struct flow *f = take();                                                                 \
+			if (f)                                                                                         \
+				allowed |= (__u32)decide_##name(f) << i;                                               \
+		}                                                                                                      \
+		return allowed;                                                                                        \
+	}
+
+static __always_inline _Bool decide_parse(const struct flow *f)
 {
-	const struct flow *f = take();
-	if (!f)
-		return 0;
 	sink += f->peer + f->key;
 	return 0;
 }
+BENCH(parse)
 
-SEC("tc")
-int bench_classes(struct __sk_buff *skb)
+static __always_inline _Bool decide_classes(const struct flow *f)
 {
-	const struct flow *f = take();
 	void *b = blob_start();
-	if (!f || !b)
+	if (!b)
 		return 0;
 	__u64 base = READ_ONCE(*(__u64 *)b);
 	const struct weir_root *r = BLOB_AT(b, base, struct weir_root);
@@ -108,8 +120,9 @@ int bench_classes(struct __sk_buff *skb)
 	if (!d)
 		return 0;
 	sink += d->rule;
-	return d->verdict;
+	return d->verdict == ALLOW;
 }
+BENCH(classes)
 
 static __always_inline __u32 lpm_find(__u32 peer, __u32 key)
 {
@@ -118,17 +131,14 @@ static __always_inline __u32 lpm_find(__u32 peer, __u32 key)
 	return v ? *v : 0;
 }
 
-SEC("tc")
-int bench_lpm(struct __sk_buff *skb)
+static __always_inline _Bool decide_lpm(const struct flow *f)
 {
-	const struct flow *f = take();
-	if (!f)
-		return 0;
 	__u32 peer = f->peer, key = f->key;
 	__u32 own = lpm_find(peer, key), any = lpm_find(NO_VALUE, key);
 	sink += own + any;
 	return own || any;
 }
+BENCH(lpm)
 
 static __always_inline __u32 hash_find(__u32 peer, __u32 space, __u32 port, __u32 any_port)
 {
@@ -137,12 +147,8 @@ static __always_inline __u32 hash_find(__u32 peer, __u32 space, __u32 port, __u3
 	return v ? *v : 0;
 }
 
-SEC("tc")
-int bench_hash(struct __sk_buff *skb)
+static __always_inline _Bool decide_hash(const struct flow *f)
 {
-	const struct flow *f = take();
-	if (!f)
-		return 0;
 	__u32 peer = f->peer, space = f->key >> 16, port = f->key & 0xffff;
 	__u32 v = hash_find(peer, space, port, 0);
 	if (!v)
@@ -158,6 +164,7 @@ int bench_hash(struct __sk_buff *skb)
 	sink += v;
 	return v != 0;
 }
+BENCH(hash)
 
 SEC("tc")
 int bench_empty(struct __sk_buff *skb)
