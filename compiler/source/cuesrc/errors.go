@@ -77,8 +77,16 @@ func textTo(e errors.Error, n int) string {
 			short[i] = a
 		}
 	}
-	return truncateTo(oneLine(fmt.Sprintf(format, short...)), 4*maxValue)
+	own := fmt.Sprintf(format, short...)
+	if cause := errors.Unwrap(e); cause != nil && strings.HasPrefix(format, failedCall) {
+		// Which argument, or which limit of CUE's own; some causes begin with the function's name once more.
+		own += ": " + strings.TrimPrefix(cause.Error(), fmt.Sprint(args...)+": ")
+	}
+	return truncateTo(oneLine(own), 4*maxValue)
 }
+
+// failedCall begins what CUE says of a function of its library that gave up; why is the error's cause.
+const failedCall = "error in call to"
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 

@@ -33,6 +33,10 @@ func (x *explainer) general(d *diag.Diagnostic, format string) {
 		d.Code, d.Hint = CodeConflict, "a field has one value: the places must agree"
 	case strings.HasPrefix(format, "reference"), strings.HasPrefix(format, "undefined field"), strings.HasPrefix(format, "field not found"):
 		d.Code = CodeReference
+	case strings.Contains(d.Message, "exceeds limit of"):
+		d.Hint = "that limit is CUE's own, and no flag changes it: ask for less"
+	case strings.HasPrefix(format, failedCall):
+		d.Hint = "the function cannot do this with these arguments"
 	}
 }
 
