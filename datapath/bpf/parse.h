@@ -164,7 +164,11 @@ static __always_inline int parse_common(struct __sk_buff *skb, struct packet *p)
 __noinline int parse_options(struct __sk_buff *skb, __u32 off, __u32 len)
 {
 	__u8 options[40] = {};
-	if (len == 0 || len > sizeof(options))
+	if (len < 4) /* they come in words of four bytes */
+		return DROP_MALFORMED;
+	/* Linux 6.1 learns nothing about len from the single comparison that clang would make of the two. */
+	barrier_var(len);
+	if (len > sizeof(options))
 		return DROP_MALFORMED;
 	if (bpf_skb_load_bytes(skb, off, options, len))
 		return DROP_MALFORMED;
