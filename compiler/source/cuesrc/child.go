@@ -23,7 +23,7 @@ type request struct {
 
 // message is what the child answers: Progress as often as it likes, then one of the others.
 type message struct {
-	Progress string
+	Progress []string
 	Bundle   *Bundle
 	Failure  string
 }
@@ -56,14 +56,14 @@ func ChildMain(stdin io.Reader, stdout io.Writer) int {
 	debug.SetMaxStack(256 << 20)
 	go watchSelf(req.Memory)
 	enc := gob.NewEncoder(stdout)
-	answer := answerTo(req, func(what string) { _ = enc.Encode(message{Progress: what}) })
+	answer := answerTo(req, func(files []string) { _ = enc.Encode(message{Progress: files}) })
 	if err := enc.Encode(answer); err != nil {
 		return exitFailed
 	}
 	return 0
 }
 
-func answerTo(req request, progress func(string)) (m message) {
+func answerTo(req request, progress func([]string)) (m message) {
 	defer func() {
 		if r := recover(); r != nil { // a defect of CUE's or ours; its stack helps no user
 			m = message{Failure: truncateTo(oneLine(fmt.Sprint(r)), 4*maxValue)}
@@ -88,8 +88,8 @@ func watchSelf(limit int64) {
 	}
 }
 
-// receive reads the child's messages until its answer; progress is told what it works on.
-func receive(r io.Reader, progress func(string)) (*Bundle, error) {
+// receive reads the child's messages until its answer; progress is told which files it works on.
+func receive(r io.Reader, progress func([]string)) (*Bundle, error) {
 	dec := gob.NewDecoder(r)
 	for {
 		var m message

@@ -8,6 +8,7 @@ import (
 	"cuelang.org/go/cue/token"
 
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/source/manifest"
 )
 
 // What a file may nest. CUE's parser and compiler recurse, and need minutes or all of the stack for what no person
@@ -50,10 +51,13 @@ func tooDeep(s *sourceFile) (diag.Diagnostic, bool) {
 				top.operators++
 			}
 		}
-		if top = &levels[len(levels)-1]; top.below+top.colons > maxNesting || top.operators > maxOperators {
-			return diag.Diagnostic{Code: CodeSyntax, Severity: diag.Error, Pos: position(pos),
-				Message: fmt.Sprintf("nested more than %d levels deep, or more than %d operators in one expression", maxNesting, maxOperators),
-				Hint:    "no policy needs that: split the value up"}, true
+		switch top = &levels[len(levels)-1]; {
+		case top.below+top.colons > maxNesting:
+			return manifest.TooDeep(position(pos), maxNesting), true
+		case top.operators > maxOperators:
+			return diag.Diagnostic{Code: manifest.CodeLimit, Severity: diag.Error, Pos: position(pos),
+				Message: fmt.Sprintf("an expression has more than %d operators (limit on operators)", maxOperators),
+				Hint:    "no policy needs that: split the expression up"}, true
 		}
 	}
 }

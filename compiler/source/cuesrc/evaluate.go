@@ -31,8 +31,8 @@ const maxDiagnostics = 1000
 const testsField = "tests"
 
 // Evaluate loads the paths in this process. It is for trusted input and for the child process: it cannot be
-// interrupted while CUE evaluates one piece. Progress is called with a name of what is evaluated next.
-func Evaluate(ctx context.Context, paths []string, progress func(string)) (*Bundle, error) {
+// interrupted while CUE evaluates one piece. Progress is called with the files that are evaluated next, together.
+func Evaluate(ctx context.Context, paths []string, progress func([]string)) (*Bundle, error) {
 	return evaluate(ctx, paths, how{pieceSize, true}, progress)
 }
 
@@ -42,7 +42,7 @@ type how struct {
 	literals bool
 }
 
-func evaluate(ctx context.Context, paths []string, how how, progress func(string)) (*Bundle, error) {
+func evaluate(ctx context.Context, paths []string, how how, progress func([]string)) (*Bundle, error) {
 	inst, err := loadSchema(schemas.FS)
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ type evaluator struct {
 	reader   *reader
 	schema   *build.Instance
 	how      how
-	progress func(string)
+	progress func([]string)
 	out      *Bundle
 
 	cue    *cue.Context
@@ -113,7 +113,7 @@ func (e *evaluator) bundle() cue.Value {
 
 // pack evaluates one package. What is wrong in it goes to the diagnostics; the error is for a failure of ours.
 func (e *evaluator) pack(p *pack) error {
-	e.progress(p.own[0].name)
+	e.progress(sourceNames(p.own))
 	files, diags := parse(slices.Concat(p.own, p.inherited))
 	imp := newImporter(e.reader, e.schema, p.module)
 	for _, f := range files {
@@ -279,6 +279,7 @@ func (u *unit) build(l *layout, n int, first bool) error {
 		}
 	}
 	u.built += n + 1
+	u.progress(fileNames(l.taken))
 	inst := u.imp.build.NewInstance(u.pack.dir, nil)
 	inst.PkgName = u.pack.name
 	for _, f := range l.taken {
@@ -302,6 +303,22 @@ func (u *unit) build(l *layout, n int, first bool) error {
 		u.shared()
 	}
 	return nil
+}
+
+func sourceNames(files []*sourceFile) []string {
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = f.name
+	}
+	return names
+}
+
+func fileNames(files []*ast.File) []string {
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = f.Filename
+	}
+	return names
 }
 
 // object evaluates one object to JSON, or reports what is wrong with it.

@@ -31,7 +31,7 @@ func show(b *Bundle) string {
 
 func evaluateHere(t *testing.T, how how, paths ...string) *Bundle {
 	t.Helper()
-	b, err := evaluate(context.Background(), paths, how, func(string) {})
+	b, err := evaluate(context.Background(), paths, how, func([]string) {})
 	if err != nil {
 		t.Fatal(err)
 	}

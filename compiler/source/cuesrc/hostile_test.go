@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/source/manifest"
 )
 
 func write(t testing.TB, dir, name, text string) string {
@@ -78,12 +79,12 @@ func TestHostile(t *testing.T) {
 	}{
 		"exponential":   {exponential(), 2 * time.Second, 0, []diag.Code{CodeTime}},
 		"memory":        {growing(), time.Minute, 256 << 20, []diag.Code{CodeMemory}},
-		"deep braces":   {deep("{a: ", "}", 200_000), 30 * time.Second, 2 << 30, []diag.Code{CodeSyntax}},
-		"deep brackets": {deep("[", "]", 200_000), 30 * time.Second, 2 << 30, []diag.Code{CodeSyntax}},
-		"deep colons":   {strings.Repeat("a: ", 200_000) + "1\n", 30 * time.Second, 2 << 30, []diag.Code{CodeSyntax}},
-		"deep unary":    {"x: " + strings.Repeat("!", 200_000) + "true\n", 30 * time.Second, 2 << 30, []diag.Code{CodeSyntax}},
+		"deep braces":   {deep("{a: ", "}", 200_000), 30 * time.Second, 2 << 30, []diag.Code{manifest.CodeLimit}},
+		"deep brackets": {deep("[", "]", 200_000), 30 * time.Second, 2 << 30, []diag.Code{manifest.CodeLimit}},
+		"deep colons":   {strings.Repeat("a: ", 200_000) + "1\n", 30 * time.Second, 2 << 30, []diag.Code{manifest.CodeLimit}},
+		"deep unary":    {"x: " + strings.Repeat("!", 200_000) + "true\n", 30 * time.Second, 2 << 30, []diag.Code{manifest.CodeLimit}},
 		"deep operators": {"x: 1" + strings.Repeat(" + 1", 100_000) + "\n", 30 * time.Second, 2 << 30,
-			[]diag.Code{CodeSyntax}},
+			[]diag.Code{manifest.CodeLimit}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -133,6 +134,37 @@ func TestLimitsNameTheOption(t *testing.T) {
 	_, err = Load(context.Background(), Options{Paths: []string{dir}, Memory: 1 << 20})
 	if !errors.As(err, &limit) || !strings.Contains(err.Error(), "took more than 1 MiB of memory (limit --eval-memory)") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestLimitNamesTheFiles: of a package's files those that were evaluated, not the first by name.
+func TestLimitNamesTheFiles(t *testing.T) {
+	for name, c := range map[string]struct {
+		files         map[string]string
+		file, message string
+	}{
+		"a test beside the policies": {map[string]string{"a.cue": "package p\n\n" + policy("a"), "z_tests.cue": "package p\n\n" + exponential() + "tests: \"x\": {from: _x, to: \"b\", port: 80, expect: \"deny\"}\n"},
+			"p/z_tests.cue", "evaluating p/z_tests.cue took more than 1s (limit --eval-timeout)"},
+		"what only an object holds": {map[string]string{"a.cue": "package p\n\n_y: 1\n", "b.cue": "package p\n\nmeshPolicies: b: {\n" + exponential() + "}\n", "c.cue": "package p\n"},
+			"p", "evaluating a.cue, b.cue together took more than 1s (limit --eval-timeout)"},
+		"a package that computes": {map[string]string{"a.cue": "package p\n\n" + policy("a"), "b.cue": "package p\n\n" + exponential() + "for x in [_x] {meshPolicies: b: x}\n", "c.cue": "package p\n\n" + policy("c"),
+			"d.cue": "package p\n\n" + policy("d"), "e.cue": "package p\n\n" + policy("e")},
+			"p", "evaluating a.cue, b.cue, c.cue, d.cue and 1 more together took more than 1s (limit --eval-timeout)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			for f, text := range c.files {
+				write(t, "p", f, text)
+			}
+			_, err := Load(context.Background(), Options{Paths: []string{"p"}, Timeout: time.Second})
+			var limit *LimitError
+			if !errors.As(err, &limit) {
+				t.Fatalf("got %v", err)
+			}
+			if d := limit.Diagnostic; d.Pos.File != c.file || d.Message != c.message {
+				t.Errorf("got %s: %s\nwant %s: %s", d.Pos, d.Message, c.file, c.message)
+			}
+		})
 	}
 }
 
@@ -193,7 +225,7 @@ func TestLoadIsEvaluate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := Evaluate(context.Background(), []string{"."}, func(string) {})
+	want, err := Evaluate(context.Background(), []string{"."}, func([]string) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -50,8 +51,8 @@ type child struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer // kept open: the child ends when it closes
 	stderr head
-	// current is what the child works on.
-	current atomic.Pointer[string]
+	// current are the files that the child works on, of one folder first.
+	current atomic.Pointer[[]string]
 	answer  chan answer
 }
 
@@ -62,7 +63,7 @@ type answer struct {
 
 func start(ctx context.Context, o Options) (*child, error) {
 	c := &child{cmd: exec.CommandContext(ctx, o.Command[0], o.Command[1:]...), answer: make(chan answer, 1)}
-	c.current.Store(new(string))
+	c.current.Store(&[]string{})
 	c.cmd.Stderr = &c.stderr
 	stdin, err := c.cmd.StdinPipe()
 	if err != nil {
@@ -79,7 +80,7 @@ func start(ctx context.Context, o Options) (*child, error) {
 	go func() {
 		// A child that is gone answers with the end of its output; that is the error then.
 		_ = gob.NewEncoder(stdin).Encode(request{Paths: o.Paths, Memory: o.Memory})
-		b, err := receive(stdout, func(what string) { c.current.Store(&what) })
+		b, err := receive(stdout, func(files []string) { c.current.Store(&files) })
 		c.answer <- answer{b, err}
 	}()
 	return c, nil
@@ -142,12 +143,36 @@ func (c *child) memory(o Options) error {
 
 func (c *child) limit(code diag.Code, what string) error {
 	d := diag.Diagnostic{Code: code, Severity: diag.Error, Hint: "nothing is concluded; `weir docs " + string(code) + "` has the ways out"}
-	subject := "CUE"
-	if file := *c.current.Load(); file != "" {
-		subject, d.Pos.File = file, file
-	}
+	var subject string
+	subject, d.Pos.File = inEvaluation(*c.current.Load())
 	d.Message = "evaluating " + subject + " " + what
 	return &LimitError{d}
+}
+
+// maxNamed is how many files a message names.
+const maxNamed = 4
+
+// inEvaluation names files that are evaluated together, any of which may be at fault: the one, or their folder.
+func inEvaluation(files []string) (subject, at string) {
+	switch len(files) {
+	case 0:
+		return "CUE", ""
+	case 1:
+		return files[0], files[0]
+	}
+	at = path.Dir(files[0])
+	shown := make([]string, 0, maxNamed)
+	for _, f := range files[:min(len(files), maxNamed)] {
+		if path.Dir(f) == at {
+			f = path.Base(f)
+		}
+		shown = append(shown, f)
+	}
+	names := strings.Join(shown, ", ")
+	if more := len(files) - len(shown); more > 0 {
+		names = fmt.Sprintf("%s and %d more", names, more)
+	}
+	return names + " together", at
 }
 
 func sizeWords(n int64) string {

@@ -61,7 +61,7 @@ func (f *fileParse) list(items *yaml.Node, apiVersion, kind string, depth int) {
 	}
 	switch {
 	case depth >= f.limits.Depth:
-		f.errorAt(CodeLimit, f.src.span(items), "lists nest too deep (limit on depth)", "flatten the file")
+		f.diags.Add(TooDeep(f.src.span(items), f.limits.Depth))
 	case items.Kind == yaml.SequenceNode:
 		for _, it := range items.Content {
 			f.object(it, itemVersion, itemKind, depth+1)

@@ -30,9 +30,14 @@ func (e *encoder) fail(code diag.Code, n *yaml.Node, message, hint string) error
 	return errReported
 }
 
+func (e *encoder) tooDeep(n *yaml.Node) error {
+	e.file.diags.Add(TooDeep(e.file.src.span(n), e.file.limits.Depth))
+	return errReported
+}
+
 func (e *encoder) value(n *yaml.Node, depth int) error {
 	if depth > e.file.limits.Depth {
-		return e.fail(CodeLimit, n, fmt.Sprintf("values nest more than %d deep (limit on depth)", e.file.limits.Depth), "flatten the file")
+		return e.tooDeep(n)
 	}
 	if n.Kind == yaml.AliasNode {
 		e.inAlias++
@@ -97,7 +102,7 @@ type pair struct {
 // pairs returns a mapping's fields with merged ones behind the explicit, which win, as do earlier merges over later.
 func (e *encoder) pairs(n *yaml.Node, depth int) ([]pair, error) {
 	if depth > e.file.limits.Depth {
-		return nil, e.fail(CodeLimit, n, fmt.Sprintf("values nest more than %d deep (limit on depth)", e.file.limits.Depth), "flatten the file")
+		return nil, e.tooDeep(n)
 	}
 	out := make([]pair, 0, len(n.Content)/2)
 	at := make(map[string]int, len(n.Content)/2)

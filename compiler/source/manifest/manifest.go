@@ -4,6 +4,7 @@ package manifest
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/weir-mesh/weir/compiler/diag"
@@ -88,6 +89,12 @@ func Parse(name string, data []byte, limits Limits) ([]*Object, diag.List) {
 	r.findRepeats()
 	r.diags.Sort()
 	return r.objects, r.diags
+}
+
+// TooDeep says that values nest deeper than a limit, in the same words for every language.
+func TooDeep(pos diag.Position, limit int) diag.Diagnostic {
+	return diag.Diagnostic{Code: CodeLimit, Severity: diag.Error, Pos: pos,
+		Message: fmt.Sprintf("values nest more than %d deep (limit on depth)", limit), Hint: "flatten the file"}
 }
 
 // IsManifest reports whether a file found in a folder is read as a manifest.

@@ -137,7 +137,7 @@ func (f *fileParse) yamlError(err error) {
 		text = text[len(m[0]):]
 	}
 	if strings.Contains(text, "exceeded max depth") {
-		f.errorAt(CodeLimit, pos, fmt.Sprintf("values nest more than %d deep (limit on depth)", f.limits.Depth), "flatten the file")
+		f.diags.Add(TooDeep(pos, f.limits.Depth))
 		return
 	}
 	f.errorAt(CodeSyntax, pos, "not YAML: "+firstLine(text), "nothing after this place in the file was read")
@@ -148,7 +148,7 @@ func (f *fileParse) jsonError(err error) {
 	var tooDeep *depthError
 	switch {
 	case errors.As(err, &tooDeep):
-		f.errorAt(CodeLimit, f.src.at(tooDeep.offset), fmt.Sprintf("values nest more than %d deep (limit on depth)", f.limits.Depth), "flatten the file")
+		f.diags.Add(TooDeep(f.src.at(tooDeep.offset), f.limits.Depth))
 	case errors.As(err, &je):
 		f.errorAt(CodeSyntax, f.src.at(je.offset), "not JSON: "+firstLine(je.err.Error()), "the file was not read")
 	default:
