@@ -186,8 +186,7 @@ func (p *Plan) decideFrontend(f Flow) Answer {
 
 // stricter orders verdicts deny, redirect, allow.
 func stricter(d, e *Decision) bool {
-	rank := [...]int{Deny: 0, Redirect: 1, Allow: 2}
-	return rank[d.Verdict] < rank[e.Verdict]
+	return d.Verdict != e.Verdict && (d.Verdict == Deny || e.Verdict == Allow)
 }
 
 // FrontendEgress is the source's own answer for a frontend (S27): the common verdict of every endpoint behind it,

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -144,13 +145,6 @@ func (r *Requests) List(l ListIndex, q *Request) (o Outcome, entry int, ok bool)
 	return o, entry, true
 }
 
-// Matches reports whether one match of the plan's lists, or a part of one, matches a request; false where the request
-// can't be evaluated.
-func (r *Requests) Matches(m *ir.HTTPMatch, q *Request) bool {
-	v, ok := newRequestView(q)
-	return ok && r.matches(m, v)
-}
-
 func (r *Requests) decide(l ListIndex, v *requestView) (Outcome, int) {
 	list := &r.plan.Lists[l]
 	for _, key := range list.QueryKeys() {
@@ -202,7 +196,7 @@ func (r *Requests) entryMatches(e *Entry, v *requestView) bool {
 }
 
 func (r *Requests) matches(m *ir.HTTPMatch, v *requestView) bool {
-	if m.Methods != nil && !contains(m.Methods, v.method) {
+	if m.Methods != nil && !slices.Contains(m.Methods, v.method) {
 		return false
 	}
 	if m.Path != nil && !r.pathMatches(m.Path, v.target.Path) {
@@ -265,10 +259,8 @@ func (r *Requests) stringMatches(m *ir.StringMatch, value string) bool {
 func (r *Requests) claimMatches(m *ir.KeyMatch, claims map[string]map[string]any) bool {
 	var value any = claims[m.Provider]
 	for _, step := range strings.Split(m.Key, ".") {
-		object, ok := value.(map[string]any)
-		if !ok {
-			return false
-		}
+		object, _ := value.(map[string]any) // nothing else has a step into it
+		var ok bool
 		if value, ok = object[step]; !ok {
 			return false
 		}
@@ -319,10 +311,7 @@ func (v *requestView) header(key string) (string, bool) {
 	if key == "host" {
 		return v.rawHost, true
 	}
-	values, ok := v.headers[key]
-	if !ok {
-		return "", false
-	}
+	values := v.headers[key]
 	separator := ","
 	if key == "cookie" {
 		separator = "; "
@@ -375,15 +364,6 @@ func hostMatches(patterns []string, host string) bool {
 				return true
 			}
 		} else if host == p {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
 			return true
 		}
 	}

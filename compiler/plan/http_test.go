@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,10 +34,11 @@ func TestParseTarget(t *testing.T) {
 		"/a;x/..;/..":      "/a;x/",
 		"/a;.%2e/..":       "/",
 		"/%61%7e%41%2d%5F": "/a~A-_",
-		"/%zz":             "refused",
-		"/%3":              "refused",
-		"/%%361":           "/%2561",
-		"/%%32f":           "/%252f", "/p%%36ay": "/p%256ay", "/%3%35": "/%2535", "/%%36": "refused",
+		"/%2F":             "refused", "/%30%39%3a": "/09%3a", "/%40%41%5a%5b": "/%40AZ%5b", "/%60%61%7a%7b": "/%60az%7b", // beside what is unreserved
+		"/%zz":   "refused",
+		"/%3":    "refused",
+		"/%%361": "/%2561",
+		"/%%32f": "/%252f", "/p%%36ay": "/p%256ay", "/%3%35": "/%2535", "/%%36": "refused",
 		"/%%%361x":                    "refused",
 		"/%25%36":                     "/%256",
 		"/%20%7C":                     "/%20%7C",
@@ -79,6 +82,16 @@ func TestParseTarget(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%q: %q, want %q", raw, got, want)
+		}
+	}
+}
+
+// TestUnhex has the edges of the digits, and what is beside them.
+func TestUnhex(t *testing.T) {
+	for s, want := range map[string]int{"00": 0, "09": 9, "90": 0x90, "0a": 10, "0f": 15, "0A": 10, "0F": 15, "fF": 255, "61x": 0x61, "7e%": 0x7e,
+		"": -1, "6": -1, "0/": -1, "0:": -1, "0@": -1, "0G": -1, "0`": -1, "0g": -1, "/0": -1, ":0": -1, "@0": -1, "G0": -1, "`0": -1, "g0": -1, "4\xc1": -1} {
+		if v, ok := unhex(s); ok != (want >= 0) || int(v) != max(want, 0) {
+			t.Errorf("%q: %#x, %t; want %#x", s, v, ok, want)
 		}
 	}
 }
@@ -199,6 +212,10 @@ func TestRequestMatching(t *testing.T) {
 		{"a dot steps into an object", claim("o.i", ir.Prefix, "de"), claims("v"), true},
 		{"an absent claim does not match", claim("d", ir.Present, ""), claims("v"), false},
 		{"nor one of no token", claim("c", ir.Present, ""), at("/"), false},
+		{"nor one of a step too many", claim("c.i.j", ir.Present, ""), claims([]any{"i"}), false},
+		{"without a query there is no parameter", ir.HTTPMatch{Query: []ir.KeyMatch{{StringMatch: str(ir.Present, "")}}}, at("/"), false},
+		{"in an empty one there is", ir.HTTPMatch{Query: []ir.KeyMatch{{StringMatch: str(ir.Present, "")}}}, at("/?"), true},
+		{"a kind that is not known matches nothing", header(ir.Present+1, "a"), with("a"), false},
 	} {
 		p := oneList(c.match)
 		r, err := NewRequests(p)
@@ -211,38 +228,77 @@ func TestRequestMatching(t *testing.T) {
 	}
 }
 
-// TestRequestAnswer: both sides must allow, and what can't be read gets 400 (S8, S23, S24).
+// TestRequestAnswer: both sides must allow, and what can't be read gets 400 (S8, S23, S24). Each case says what becomes
+// of each side: its verdict, what decided, and the entry.
 func TestRequestAnswer(t *testing.T) {
-	p := oneList(ir.HTTPMatch{Methods: []string{"GET"}})
+	p := oneList(ir.HTTPMatch{Methods: []string{"GET"}, Query: []ir.KeyMatch{{Key: "q", StringMatch: ir.StringMatch{Kind: ir.Exact, Value: "a"}}}},
+		ir.HTTPMatch{Methods: []string{"GET", "HEAD"}})
 	p.Lists = append(p.Lists, oneList(ir.HTTPMatch{Methods: []string{"GET", "POST"}}).Lists...)
+	p.Lists = append(p.Lists, List{}) // no list of a plan is empty: fail closed
 	r, err := NewRequests(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := func(l ListIndex) Decision {
-		return Decision{Outcome: Outcome{Verdict: Redirect, Rule: None, Policy: None, List: l}}
-	}
+	silent, deny := side(Allow, ByDefault), side(Deny, ByEnrolment)
+	list := func(l ListIndex) Decision { return decision(handed(None, l)) }
 	both := Answer{Verdict: Redirect, Egress: list(0), Ingress: list(1)}
-	ingress := Answer{Verdict: Redirect, Egress: side(Allow, ByDefault), Ingress: list(1)}
+	egress := Answer{Verdict: Redirect, By: ir.Egress, Egress: list(0), Ingress: silent}
+	ingress := Answer{Verdict: Redirect, By: ir.Ingress, Egress: silent, Ingress: list(1)}
 	for _, c := range []struct {
 		what   string
 		a      Answer
 		q      Request
 		status int
 		by     ir.Direction
+		want   string // egress, ingress
 	}{
-		{"both allow", both, Request{Path: "/"}, 0, ir.Ingress},
-		{"egress denies", both, Request{Method: "POST", Path: "/"}, 403, ir.Egress},
-		{"ingress denies", ingress, Request{Method: "PUT", Path: "/"}, 403, ir.Ingress},
-		{"ingress allows", ingress, Request{Method: "POST", Path: "/"}, 0, ir.Ingress},
-		{"malformed", both, Request{Path: "/a%2fb"}, 400, ir.Egress},
-		{"no waypoint, allowed", Answer{Verdict: Allow, By: ir.Ingress}, Request{Path: "/a%2fb"}, 0, ir.Ingress},
-		{"no waypoint, denied", Answer{Verdict: Deny, By: ir.Egress}, Request{Path: "/"}, 403, ir.Egress},
+		{"both allow", both, Request{Path: "/"}, 0, ir.Ingress, "allow by rule at 0, allow by rule at 0"},
+		{"egress denies", both, Request{Method: "POST", Path: "/"}, 403, ir.Egress, "deny by isolation at 1, allow by rule at 0"},
+		{"ingress denies", both, Request{Method: "HEAD", Path: "/"}, 403, ir.Ingress, "allow by rule at 0, deny by isolation at 1"},
+		{"both deny", both, Request{Method: "PUT", Path: "/"}, 403, ir.Egress, "deny by isolation at 1, deny by isolation at 1"},
+		{"only egress asks, and denies", egress, Request{Method: "POST", Path: "/"}, 403, ir.Egress, "deny by isolation at 1, allow by default at -1"},
+		{"only egress asks, and allows", egress, Request{Path: "/"}, 0, ir.Egress, "allow by rule at 0, allow by default at -1"},
+		{"only ingress asks, and denies", ingress, Request{Method: "PUT", Path: "/"}, 403, ir.Ingress, "allow by default at -1, deny by isolation at 1"},
+		{"only ingress asks, and allows", ingress, Request{Method: "POST", Path: "/"}, 0, ir.Ingress, "allow by default at -1, allow by rule at 0"},
+		{"malformed", both, Request{Path: "/a%2fb"}, 400, ir.Egress, "deny by request at -1, deny by request at -1"},
+		{"malformed, and only ingress asks", ingress, Request{Path: "/a%2fb"}, 400, ir.Ingress, "allow by default at -1, deny by request at -1"},
+		{"malformed, and only egress asks", egress, Request{Path: "/a%2fb"}, 400, ir.Egress, "deny by request at -1, allow by default at -1"},
+		{"a parameter twice, which egress asks for", both, Request{Path: "/?q=a&q=a"}, 403, ir.Egress, "deny by request at -1, allow by rule at 0"},
+		{"no entry matches", Answer{Verdict: Redirect, Egress: silent, Ingress: list(2)}, Request{Path: "/"}, 403, ir.Ingress, "allow by default at -1, deny by request at -1"},
+		{"no waypoint, allowed", Answer{Verdict: Allow, By: ir.Ingress, Egress: silent, Ingress: silent}, Request{Path: "/a%2fb"}, 0, ir.Ingress, "allow by default at -1, allow by default at -1"},
+		{"denied before any request", Answer{Verdict: Deny, By: ir.Egress, Egress: deny, Ingress: list(1)}, Request{Path: "/a%2fb"}, 403, ir.Egress, "deny by enrolment at -1, redirect by rule at -1"},
+		{"denied by the other side", Answer{Verdict: Deny, By: ir.Ingress, Egress: list(0), Ingress: deny}, Request{Path: "/"}, 403, ir.Ingress, "redirect by rule at -1, deny by enrolment at -1"},
 	} {
 		got := r.Decide(&c.a, &c.q)
-		if got.Status != c.status || (got.Verdict == Allow) != (c.status == 0) || got.By != c.by {
-			t.Errorf("%s: %+v, want status %d by %v", c.what, got, c.status, c.by)
+		verdict := Deny
+		if c.status == 0 {
+			verdict = Allow
 		}
+		sides := fmt.Sprintf("%s by %s at %d, %s by %s at %d", got.Egress.Verdict, got.Egress.Reason, got.EgressEntry, got.Ingress.Verdict, got.Ingress.Reason, got.IngressEntry)
+		if got.Status != c.status || got.Verdict != verdict || got.By != c.by || sides != c.want {
+			t.Errorf("%s: %s, status %d by %s: %s; want status %d by %s: %s", c.what, got.Verdict, got.Status, got.By, sides, c.status, c.by, c.want)
+		}
+	}
+	if o, entry, ok := r.List(0, &Request{Path: "/a%2fb"}); ok || o.Verdict != Deny || o.Reason != ByRequest || entry != None {
+		t.Errorf("a malformed request: %s by %s at %d, %t", o.Verdict, o.Reason, entry, ok)
+	}
+	p.Lists[2].Entries = []Entry{{Conds: [][]ir.HTTPMatch{nil}, Outcome: allowed(1, AuthNone)}}
+	if o, _, _ := r.List(2, &Request{Path: "/"}); o.Verdict != Deny {
+		t.Errorf("of no alternatives one matches")
+	}
+}
+
+// TestQueryKeys lists the parameters that a list asks for, each once.
+func TestQueryKeys(t *testing.T) {
+	key := func(names ...string) (m ir.HTTPMatch) {
+		for _, n := range names {
+			m.Query = append(m.Query, ir.KeyMatch{Key: n})
+		}
+		return m
+	}
+	l := List{Entries: []Entry{{Conds: [][]ir.HTTPMatch{{key("b"), key("a", "b")}, {key("c")}}}, {Conds: [][]ir.HTTPMatch{{key("c", "d")}}}, {}}}
+	if got := l.QueryKeys(); !slices.Equal(got, []string{"b", "a", "c", "d"}) {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -49,7 +49,7 @@ var brokenEscape = regexp.MustCompile(`^(?:` + BrokenEscape + `)$`)
 // turns backslashes into slashes.
 func unescapePath(path string) (string, bool) {
 	out := make([]byte, 0, len(path))
-	broken := -3 // place in out of the last "%" that begins no escape
+	broken := -1 // place in out of the last "%" that begins no escape; before it is no hexadecimal digit
 	for i := 0; i < len(path); i++ {
 		c := path[i]
 		switch {
@@ -83,17 +83,11 @@ func unescapePath(path string) (string, bool) {
 // guardNested keeps a character that was just unescaped from making an escape together with a broken one before it
 // and what follows: of "%%361" becomes "%2561", not "%61", which the next reader would take for "a".
 func guardNested(out []byte, rest string, broken int) []byte {
-	tail := out[max(broken, 0)+1:]
-	switch {
-	case broken == len(out)-2 && rest != "":
-		if _, ok := unhex(string(tail) + rest[:1]); !ok {
-			return out
-		}
-	case broken == len(out)-3 && broken >= 0:
-		if _, ok := unhex(string(tail)); !ok {
-			return out
-		}
-	default:
+	if broken < len(out)-3 {
+		return out
+	}
+	tail := out[broken+1:]
+	if _, ok := unhex(string(tail) + rest); !ok {
 		return out
 	}
 	return append(append(out[:broken+1:broken+1], '2', '5'), tail...)
@@ -151,9 +145,6 @@ func unhex(s string) (v byte, ok bool) {
 
 // unescapeQuery undoes every escape; "+" stays, as in Envoy.
 func unescapeQuery(s string) string {
-	if !strings.Contains(s, "%") {
-		return s
-	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' {

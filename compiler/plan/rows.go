@@ -18,19 +18,19 @@ func (r *Rows) Len() int { return len(r.Of) }
 // Key returns the i-th key.
 func (r *Rows) Key(i int) []byte { return r.Keys[i*r.Width : (i+1)*r.Width] }
 
-// Find returns the row of a key.
+// Find returns the row of a key; where it is not there, row 0.
 func (r *Rows) Find(key []byte) (row int, ok bool) {
 	lo, hi := 0, len(r.Of)
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
-		switch c := bytes.Compare(r.Key(mid), key); {
-		case c == 0:
-			return int(r.Of[mid]), true
-		case c < 0:
+		if bytes.Compare(r.Key(mid), key) < 0 {
 			lo = mid + 1
-		default:
+		} else {
 			hi = mid
 		}
+	}
+	if lo < len(r.Of) && bytes.Equal(r.Key(lo), key) {
+		return int(r.Of[lo]), true
 	}
 	return 0, false
 }
