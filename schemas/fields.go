@@ -1,6 +1,10 @@
 package schemas
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Kind is a kind of the API.
 type Kind struct {
@@ -29,6 +33,28 @@ func Fields(def string, path ...string) ([]string, bool) {
 		names = append(names, f.name)
 	}
 	return names, names != nil
+}
+
+// Names returns the names of all fields of the language, of its kinds and of tests, sorted.
+func Names() []string {
+	names, seen := map[string]bool{}, map[string]bool{}
+	var visit func(shape string)
+	visit = func(shape string) {
+		shape = strings.TrimLeft(shape, "[]{}")
+		if seen[shape] {
+			return
+		}
+		seen[shape] = true
+		for _, f := range definition(shape) {
+			names[f.name] = true
+			visit(f.shape)
+		}
+	}
+	for _, k := range Kinds() {
+		visit(k.Name)
+	}
+	visit("Test")
+	return slices.Sorted(maps.Keys(names))
 }
 
 // Structure returns the name of the structure that lies at path inside a value of a definition, false where Fields does.

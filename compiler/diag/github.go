@@ -15,12 +15,13 @@ var (
 	escapeProperty = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 )
 
-// GitHub writes findings as workflow commands, which GitHub Actions shows as annotations.
+// GitHub writes findings as workflow commands, which GitHub Actions shows as annotations. What several objects have from one
+// place is one annotation.
 func GitHub(w io.Writer, l List, sources Sources) error {
 	b := bufio.NewWriter(w)
 	lines := newLineCache(sources)
-	for i := range l {
-		writeAnnotation(b, &l[i], lines)
+	for _, f := range fold(l) {
+		writeAnnotation(b, &f, lines)
 	}
 	if err := b.Flush(); err != nil {
 		return fmt.Errorf("writing annotations: %w", err)
@@ -28,7 +29,7 @@ func GitHub(w io.Writer, l List, sources Sources) error {
 	return nil
 }
 
-func writeAnnotation(w *bufio.Writer, d *Diagnostic, lines *lineCache) {
+func writeAnnotation(w *bufio.Writer, d *folded, lines *lineCache) {
 	command := map[Severity]string{Error: "error", Warning: "warning", Note: "notice"}[d.Severity]
 	var props []string
 	add := func(key, value string) { props = append(props, key+"="+escapeProperty.Replace(value)) }
@@ -48,6 +49,9 @@ func writeAnnotation(w *bufio.Writer, d *Diagnostic, lines *lineCache) {
 	text := d.Message
 	if p.File == "" && p.String() != "" {
 		text = p.String() + ": " + text
+	}
+	if in := d.in(); in != "" {
+		text += "\n" + in
 	}
 	for _, r := range d.Related {
 		text += "\n" + r.Pos.String() + " " + r.Message

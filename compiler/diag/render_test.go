@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -102,6 +103,64 @@ policies/orders.cue:31:5: warning WEIR1004: this rule never decides
 	const summary = "14 policies, 52 rules, 31 workloads · 1 error, 1 warning · `weir docs WEIR2011` explains"
 	if got := Summary("14 policies, 52 rules, 31 workloads", l); got != summary {
 		t.Errorf("got  %s\nwant %s", got, summary)
+	}
+}
+
+// TestFolding holds that what several objects have from one place is shown once, with their names, and that nothing else is
+// put together.
+func TestFolding(t *testing.T) {
+	at := func(object string, line int, message string) Diagnostic {
+		return Diagnostic{Code: "WEIR1004", Severity: Error, Message: message, Pos: Position{File: "a.cue", Line: line, Col: 3, Object: object}}
+	}
+	var l List
+	for _, o := range []string{"a", "b", "c", "d"} {
+		l.Add(at("MeshPolicy "+o, 1, "four have it"))
+		l.Add(at("MeshPolicy "+o, 1, "as many have this"))
+		l.Add(at("MeshPolicy "+o, 2, "a word from "+o))
+	}
+	for i := range 1000 {
+		l.Add(at(fmt.Sprintf("MeshPolicy %04d", i), 3, "a thousand have it"))
+	}
+	l.Add(Diagnostic{Code: "WEIR1004", Message: "no place", Pos: Position{Object: "MeshPolicy a"}})
+	l.Add(Diagnostic{Code: "WEIR1004", Message: "no place", Pos: Position{Object: "MeshPolicy b"}})
+	two := at("MeshPolicy a", 4, "twice in one")
+	two.Pos.Path = "spec.ingress[0]"
+	l.Add(two)
+	two.Pos.Path = "spec.ingress[1]"
+	l.Add(two)
+	const want = `a.cue:1:3: error WEIR1004: four have it
+   in MeshPolicy a, MeshPolicy b, MeshPolicy c and MeshPolicy d
+
+a.cue:1:3: error WEIR1004: as many have this
+   in MeshPolicy a, MeshPolicy b, MeshPolicy c and MeshPolicy d
+
+a.cue:2:3: error WEIR1004: a word from a
+
+a.cue:2:3: error WEIR1004: a word from b
+
+a.cue:2:3: error WEIR1004: a word from c
+
+a.cue:2:3: error WEIR1004: a word from d
+
+a.cue:3:3: error WEIR1004: a thousand have it
+   in MeshPolicy 0000, MeshPolicy 0001, MeshPolicy 0002 and 997 more
+
+MeshPolicy a: note WEIR1004: no place
+
+MeshPolicy b: note WEIR1004: no place
+
+a.cue:4:3: error WEIR1004: twice in one
+
+`
+	var text, annotations bytes.Buffer
+	if err := errors.Join(Text(&text, l, TextOptions{Sources: sources}), GitHub(&annotations, l, sources)); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, text.String()); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	if n := strings.Count(annotations.String(), "\n"); n != 10 || !strings.Contains(annotations.String(), "%0Ain MeshPolicy 0000, MeshPolicy 0001, MeshPolicy 0002 and 997 more") {
+		t.Errorf("%d annotations:\n%s", n, &annotations)
 	}
 }
 

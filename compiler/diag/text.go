@@ -33,12 +33,13 @@ type TextOptions struct {
 }
 
 // Text writes findings for people: for each the position, severity, code and message, the source
-// line with the place marked, then related places and the hint; an empty line follows each.
+// line with the place marked, then related places and the hint; an empty line follows each. What several objects have
+// from one place is shown once.
 func Text(w io.Writer, l List, o TextOptions) error {
 	b := bufio.NewWriter(w)
 	t := &textWriter{b, newLineCache(o.Sources), o.Color}
-	for i := range l {
-		t.finding(&l[i])
+	for _, f := range fold(l) {
+		t.finding(&f)
 	}
 	if err := b.Flush(); err != nil {
 		return fmt.Errorf("writing diagnostics: %w", err)
@@ -92,7 +93,7 @@ func (t *textWriter) severity(s Severity) (word, colour string) {
 	return s.String(), bold
 }
 
-func (t *textWriter) finding(d *Diagnostic) {
+func (t *textWriter) finding(d *folded) {
 	word, colour := t.severity(d.Severity)
 	if p := printable(d.Pos.String()); p != "" {
 		_, _ = t.WriteString(t.paint(bold, p) + ": ")
@@ -104,6 +105,9 @@ func (t *textWriter) finding(d *Diagnostic) {
 		if marks != "" {
 			_, _ = fmt.Fprintf(t, "%s%s\n", t.paint(dim, "      | "), t.mark(marks, colour))
 		}
+	}
+	if in := d.in(); in != "" {
+		_, _ = fmt.Fprintf(t, "   %s\n", printable(in))
 	}
 	for _, r := range d.Related {
 		_, _ = fmt.Fprintf(t, "   %s %s\n", t.paint(bold, printable(near(r.Pos, d.Pos))), printable(r.Message))

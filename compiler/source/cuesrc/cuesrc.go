@@ -28,6 +28,7 @@ const (
 	CodeCycle      diag.Code = "WEIR1012"
 	CodeName       diag.Code = "WEIR1013"
 	CodeEvaluation diag.Code = "WEIR1014"
+	CodeClosed     diag.Code = "WEIR1015"
 	CodeTime       diag.Code = "WEIR7001"
 	CodeMemory     diag.Code = "WEIR7002"
 	CodeCrash      diag.Code = "WEIR7003"

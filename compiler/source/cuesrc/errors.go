@@ -11,6 +11,7 @@ import (
 	"cuelang.org/go/cue/token"
 
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/schemas"
 )
 
 // maxSyntaxErrors is how many syntax errors of one file are shown: one error often makes the parser see more.
@@ -235,8 +236,11 @@ func (x *explainer) finding(e errors.Error) (d diag.Diagnostic, ok bool) {
 	switch {
 	case (!below || x.out == nil) && format == "field not allowed" && len(e.Path()) > 0:
 		d.Code, d.Related, d.Message = CodeField, nil, "unknown field "+quote(last(e.Path()))
+		d.Hint = nearestValue(last(e.Path()), schemas.Names()) // of which structure, what is shared does not say
 	case !below || x.out == nil:
 		x.general(&d, format)
+	case format == "field not allowed" && x.known(steps):
+		x.closed(&d, steps)
 	case format == "field not allowed":
 		d.Code, d.Related = CodeField, nil
 		d.Message = "unknown field " + quote(last(steps))
@@ -245,7 +249,10 @@ func (x *explainer) finding(e errors.Error) (d diag.Diagnostic, ok bool) {
 		}
 	case format == "field is required but not present":
 		d.Code, d.Related = CodeMissing, nil
-		d.Message = last(steps) + " is missing"
+		d.Message = fmt.Sprintf("the field %s is missing", last(steps))
+	case format == "required field missing: %s" && len(args) == 1:
+		d.Code, d.Related = CodeMissing, nil
+		d.Message = fmt.Sprintf("the field %s is missing", args[0])
 	case format == "cannot combine regular field %q with %v":
 		d.Code, d.Related = CodeType, nil
 		d.Message = fmt.Sprintf("%s must be a struct, not %s", last(steps), x.kindWritten(steps))

@@ -143,8 +143,8 @@ func (e *evaluator) pack(p *pack) error {
 		e.report(imp.diags)
 		return nil
 	}
-	u := &unit{evaluator: e, pack: p, imp: imp, own: names(p.own), user: names(p.own, p.inherited, imp.files)}
-	return e.pieces(u, layoutOf(files, e.fields))
+	u := &unit{evaluator: e, pack: p, imp: imp, own: names(p.own), user: names(p.own, p.inherited, imp.files), layout: layoutOf(files, e.fields)}
+	return e.pieces(u, u.layout)
 }
 
 func names(lists ...[]*sourceFile) map[string]bool {
@@ -168,6 +168,8 @@ type unit struct {
 	value  cue.Value       // and with what the places give
 	full   cue.Value       // and unified with the closed bundle, where that was needed
 	failed bool            // what the package shares is in error: further pieces would say the same
+	layout *layout
+	found  *texts // what texts returns, once it was asked
 }
 
 // pieces evaluates a package, a few objects at a time where that means the same.
@@ -206,7 +208,7 @@ func (e *evaluator) pieces(u *unit, l *layout) error {
 func (u *unit) literal(o *object) bool {
 	data, kind, ok := literalObject(o.key, o)
 	if ok {
-		out := written(o)
+		out, _ := written(o)
 		out.Kind = kind
 		u.accept(o.key, out, data)
 	}
@@ -214,14 +216,14 @@ func (u *unit) literal(o *object) bool {
 }
 
 // written is an object as far as its text says it.
-func written(o *object) Object {
+func written(o *object) (Object, *placer) {
 	out := Object{Name: o.key.name, Key: spanOf(o.decls[0].Label).position()}
 	p := &placer{home: out.Key.File, places: map[string]Place{}}
 	for _, d := range o.decls {
 		p.value("", d.Value)
 	}
 	out.Fields = p.places
-	return out
+	return out, p
 }
 
 // owned leaves out the objects that only the folders above declare: they are theirs.
@@ -329,10 +331,12 @@ func (u *unit) object(k objectKey, o *object) {
 	at := cue.MakePath(cue.Str(k.field), cue.Str(k.name))
 	val := u.value.LookupPath(at)
 	var out Object
-	if len(o.decls) > 0 {
-		out = written(o)
+	if v := u.raw.LookupPath(at); len(o.decls) > 0 {
+		var p *placer
+		out, p = written(o)
+		u.locate(p, "", v)
 	} else {
-		out = Object{Name: k.name, Key: u.userPosition(u.raw.LookupPath(at))}
+		out = u.computed(k, v)
 	}
 	out.Kind = kindOf(k.field)
 	data, err := marshal(val)

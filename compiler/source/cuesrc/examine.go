@@ -26,6 +26,7 @@ func (u *unit) examine(v cue.Value, k objectKey, out *Object) diag.List {
 	if len(l) == 0 {
 		l.Add(diag.Diagnostic{Code: CodeEvaluation, Severity: diag.Error, Pos: out.Pos(""), Message: out.Ref() + " cannot be evaluated"})
 	}
+	l = outermost(l)
 	l.Sort()
 	return l
 }
@@ -33,8 +34,12 @@ func (u *unit) examine(v cue.Value, k objectKey, out *Object) diag.List {
 // unknownFields reports the fields of a value that the schema does not have at its place.
 func unknownFields(v cue.Value, out *Object, path string, at []string, l *diag.List) {
 	known, closed := schemas.Fields(out.Kind, at...)
-	if it, err := v.Fields(); err == nil && v.IncompleteKind() == cue.StructKind {
+	// A struct that is closed to a field in it is in error as a whole, and still has its fields.
+	if it, err := v.Fields(); err == nil && v.IncompleteKind()&^cue.StructKind == 0 {
 		for it.Next() {
+			if it.Selector().LabelType() != cue.StringLabel {
+				continue // a list in error
+			}
 			name := it.Selector().Unquoted()
 			below := joinField(path, name)
 			if closed && !slices.Contains(known, name) {

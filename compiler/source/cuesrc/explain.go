@@ -9,6 +9,7 @@ import (
 	"cuelang.org/go/cue/errors"
 
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/schemas"
 )
 
 // The methods here put one kind of CUE's errors each into a user's words.
@@ -22,6 +23,54 @@ func (x *explainer) ownRule(d *diag.Diagnostic, path string) {
 	d.Code = CodeRule
 	d.Related = []diag.Related{{Pos: d.Pos, Message: "says so"}}
 	d.Pos = at
+}
+
+// known reports whether the language has a field: then what does not allow it is a definition of the user's.
+func (x *explainer) known(steps []string) bool {
+	var at []string
+	for i, s := range steps {
+		s = unquoteStep(s)
+		if names, ok := schemas.Fields(x.out.Kind, at...); i == len(steps)-1 {
+			return ok && slices.Contains(names, s) || !ok && i > 0 // a map has any key
+		}
+		at = append(at, s)
+	}
+	return false
+}
+
+// closed explains a field of the language that one of the user's definitions has no room for. What the object's place gives
+// it, its kind and name, is nothing that the user wrote: one finding for all of that.
+func (x *explainer) closed(d *diag.Diagnostic, steps []string) {
+	d.Code, d.Related = CodeClosed, nil
+	d.Hint = "a definition is closed: build it on the language's own, as in #Base: v1alpha1.#" + x.out.Kind + " & {…}, or end it with \"...\""
+	path := x.path(steps)
+	if top := unquoteStep(steps[0]); top != "spec" && !x.written(steps).Exists() {
+		d.Pos = x.out.Pos("")
+		d.Message = "the definition that this builds on has no room for apiVersion, kind and metadata"
+		return
+	}
+	if _, written := x.out.Fields[path]; written {
+		d.Pos = x.out.KeyPos(path)
+	}
+	d.Message = "the definition that this builds on has no field " + quote(last(steps))
+}
+
+// outermost leaves out fields that a closed definition has no room for where it has none for what holds them.
+func outermost(l diag.List) diag.List {
+	refused := map[string]bool{}
+	for i := range l {
+		if l[i].Code == CodeClosed {
+			refused[l[i].Pos.Path] = true
+		}
+	}
+	return slices.DeleteFunc(l, func(d diag.Diagnostic) bool {
+		for at := parentPath(d.Pos.Path); d.Code == CodeClosed && at != ""; at = parentPath(at) {
+			if refused[at] {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // general explains errors of the evaluation itself.

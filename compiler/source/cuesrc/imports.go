@@ -32,8 +32,9 @@ type importer struct {
 	module  *module
 	loading map[string]bool
 	// files are those of the packages that were loaded.
-	files []*sourceFile
-	diags diag.List
+	files  []*sourceFile
+	parsed []*ast.File
+	diags  diag.List
 }
 
 func newImporter(r *reader, schema *build.Instance, m *module) *importer {
@@ -136,6 +137,7 @@ func (i *importer) local(pos token.Pos, p ast.ImportPath) *build.Instance {
 	i.files = append(i.files, files...)
 	parsed, diags := parse(files)
 	i.diags = append(i.diags, diags...)
+	i.parsed = append(i.parsed, parsed...)
 	for _, f := range parsed {
 		i.check(f)
 		if err := inst.AddSyntax(f); err != nil {

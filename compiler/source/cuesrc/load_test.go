@@ -172,9 +172,9 @@ meshPolicies: web: {
 		"spec.ingress[0].action":                 {"a.cue:9:13-20", "a.cue:9:5-11"},
 		"spec.ingress[0].from[0].pods":           {"a.cue:9:30-34", "a.cue:9:30-34"},
 		"spec.ingress[0].ports[0]":               {"a.cue:9:50-55", "a.cue:9:50-55"},
-		"spec.ingress[0].ports[0].port":          {"a.cue:9:50-55", "a.cue:9:50-55"},
+		"spec.ingress[0].ports[0].port":          {"a.cue:3:15-17", "a.cue:3:9-13"},
 		"spec.ingress[0].ports[1].port":          {"a.cue:9:64-67", "a.cue:9:58-62"},
-		"spec.ingress[1].ports[0].port":          {"a.cue:8:3-10", "a.cue:8:3-10"},
+		"spec.ingress[1].ports[0].port":          {"a.cue:10:52-53", "a.cue:10:46-50"},
 		"spec.ingress[0].from[0].namespaces.x.y": {"a.cue:9:30-34", "a.cue:9:30-34"},
 	} {
 		show := func(p diag.Position) string { return fmt.Sprintf("%s:%d:%d-%d", p.File, p.Line, p.Col, p.EndCol) }

@@ -41,8 +41,8 @@ type placer struct {
 	places map[string]Place
 }
 
-// value records the fields and elements of an expression at a path. What a reference or comprehension adds has
-// no place of its own: it is the place that refers to it.
+// value records the fields and elements of an expression at a path. What a reference or comprehension adds is not in it:
+// see unit.locate.
 func (p *placer) value(path string, e ast.Expr) {
 	switch x := e.(type) {
 	case *ast.StructLit:
@@ -94,13 +94,18 @@ func (p *placer) field(path string, f *ast.Field) {
 		return
 	}
 	at := joinField(path, name)
+	p.addField(at, f)
+	p.value(at, f.Value)
+}
+
+// addField records the place of a field at a path: for a struct or list that of its name.
+func (p *placer) addField(path string, f *ast.Field) {
 	value := ast.Node(f.Value)
 	switch f.Value.(type) {
 	case *ast.StructLit, *ast.ListLit:
 		value = f.Label
 	}
-	p.add(at, f.Label, value)
-	p.value(at, f.Value)
+	p.add(path, f.Label, value)
 }
 
 // add records a place, unless an earlier declaration has it.
