@@ -48,7 +48,43 @@ func commandsSection(ctx context.Context, r *report) (err error) {
 			r.target("", fmt.Sprintf("%d MiB resident in one process at most", kib>>10), fmt.Sprintf("%d MiB", c.mib), kib>>10 <= c.mib)
 		}
 	}
+	if err := comprehension(ctx, r, filepath.Join(dir, "comprehension"), 10_000); err != nil {
+		return err
+	}
 	return flows(ctx, r, dir)
+}
+
+// comprehension times n policies that one comprehension makes, which are evaluated together.
+func comprehension(ctx context.Context, r *report, dir string, n int) error {
+	if err := writePolicies(dir, 0); err != nil {
+		return err
+	}
+	text := fmt.Sprintf(`package bench
+
+import "list"
+
+for i in list.Range(0, %d, 1) {
+	meshPolicies: "ns-\(rem(i, 50))/p\(i)": spec: {
+		owner: "team-\(rem(i, 7))"
+		subject: matchLabels: app: "app-\(rem(i, 5))"
+		ingress: [{
+			action: "allow"
+			from: [{pods: matchLabels: app: "app-\(rem(i+1, 5))"}, {namespaces: matchLabels: team: "team-\(rem(i, 9))"}]
+			ports: [{port: 1024 + i, protocol: "TCP"}]
+		}]
+	}
+}
+`, n)
+	if err := os.WriteFile(filepath.Join(dir, "all.cue"), []byte(text), 0o644); err != nil {
+		return err
+	}
+	s, kib, err := check(ctx, dir)
+	if err != nil {
+		return err
+	}
+	r.line(fmt.Sprintf("weir check, %d policies from one comprehension", n), fmt.Sprintf("%.1f s", s))
+	r.line("", fmt.Sprintf("%d MiB resident in one process at most", kib>>10))
+	return nil
 }
 
 // flows times a million questions.
