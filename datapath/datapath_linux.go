@@ -69,10 +69,12 @@ func Open(o Options) (*Datapath, error) {
 		return nil, err
 	}
 	d := &Datapath{opts: o, pins: pinsAt(o.Root), base: map[plan.ID]Counter{}}
+	if err := d.chooseMode(); err != nil {
+		return nil, err
+	}
 	if err := d.pins.prepare(); err != nil {
 		return nil, err
 	}
-	d.chooseMode()
 	if err := d.load(); err != nil {
 		return nil, err
 	}
@@ -82,11 +84,15 @@ func Open(o Options) (*Datapath, error) {
 	return d, nil
 }
 
-func (d *Datapath) chooseMode() {
+func (d *Datapath) chooseMode() error {
 	d.mode, d.attach, d.other = TCX, tcx{d.pins}, clsact{}
 	if d.opts.Attach == Clsact || d.opts.Attach == Auto && !haveTCX() {
 		d.mode, d.attach, d.other = Clsact, clsact{}, tcx{d.pins}
 	}
+	if d.mode == TCX && !haveTCX() {
+		return errors.New("attaching by TCX needs Linux 6.6 or later, and this kernel has none: attach by clsact")
+	}
+	return nil
 }
 
 // load loads the programs onto the pinned maps, and pins the maps that are new.

@@ -80,7 +80,12 @@ func TestSockets(t *testing.T) {
 
 // TestTakeOver restarts under a flood of denied packets, from each way of attaching to each: none may pass.
 func TestTakeOver(t *testing.T) {
-	n := newNode(t, datapath.TCX)
+	t.Run("clsact", func(t *testing.T) { takeOver(t, datapath.Clsact) })
+	t.Run("both", func(t *testing.T) { takeOver(t, modes...) })
+}
+
+func takeOver(t *testing.T, modes ...datapath.AttachMode) {
+	n := newNode(t, modes[0])
 	d := n.open()
 	n.apply(d, n.projection(1, true, 0))
 	f := n.flood()

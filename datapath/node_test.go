@@ -37,6 +37,9 @@ const (
 func newNode(t testing.TB, mode datapath.AttachMode) *node {
 	t.Helper()
 	kerneltest.Need(t)
+	if mode == datapath.TCX {
+		kerneltest.NeedTCX(t)
+	}
 	n := &node{t: t, lab: netlab.New(t)}
 	n.a, n.b = n.lab.Pod(a4, a6), n.lab.Pod(b4, b6)
 	n.opts = datapath.Options{Root: fmt.Sprintf("/sys/fs/bpf/weir-test-%d-%d", os.Getpid(), time.Now().UnixNano()),

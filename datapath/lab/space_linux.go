@@ -10,6 +10,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // netnsDir is where named namespaces are found, by ip(8) and nsenter(1) too.
@@ -36,7 +37,7 @@ func newSpace(name, nsName string, create bool) (*space, error) {
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("making the network namespace of %s: %w", name, err)
 	}
-	links, err := netlink.NewHandleAt(s.handle)
+	links, err := netlink.NewHandleAt(s.handle, unix.NETLINK_ROUTE) // without a family: of all, and not every kernel has XFRM
 	if err != nil {
 		s.leave()
 		return nil, fmt.Errorf("opening a netlink socket in the network namespace of %s: %w", name, err)
