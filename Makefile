@@ -17,7 +17,7 @@ KUBE_VERSION := $(shell awk '$$1 == "k8s.io/kubernetes" {print $$2; exit}' hack/
 KUBE_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) \
   -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBE_VERSION)))
 
-.PHONY: help build cross demo kube test deps lint generate generate-check unit race fuzz bench mutate clean
+.PHONY: help build cross demo kube test deps lint generate generate-check unit race fuzz bench mutate floor clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,10 @@ bench: build ## ratios from one run, as in docs/benchmarks.md
 
 mutate: ## mutants of the resolver that the property test kills
 	@$(GO) run ./hack/mutate
+
+floor: ## the kernel tests on Debian's 6.1, amd64 and arm64, and the refusals on 5.10, in an emulator: FLOOR holds flags
+	@hack/deps floor
+	@$(GO) run ./hack/floor $(FLOOR)
 
 clean: ## remove what was built; keeps the cache of tools
 	rm -rf $(BIN)
