@@ -14,7 +14,7 @@ func TestShippedPolicies(t *testing.T) {
 	c := live(t)
 	for _, name := range []string{"baseline", "examples/shop", "examples/online-boutique"} {
 		t.Run(name, func(t *testing.T) {
-			bundle, err := cuesrc.Evaluate(t.Context(), []string{"../../policies/" + name}, func(string) {})
+			bundle, err := cuesrc.Evaluate(t.Context(), []string{"../../policies/" + name}, func([]string) {})
 			if err != nil {
 				t.Fatal(err)
 			}
