@@ -162,8 +162,8 @@ func (r *reader) read(name string, explicit bool) {
 
 // content reads a file within the bounds, and reports what it is not.
 func (r *reader) content(name string) ([]byte, bool) {
-	if fi, err := os.Stat(name); err == nil && !fi.Mode().IsRegular() {
-		r.unreadable(name, errors.New("not a regular file"))
+	if fi, err := os.Stat(name); err == nil && manifest.Irregular(fi.Mode()) != nil {
+		r.diags.Add(manifest.NotAFile(name, fi.Mode()))
 		return nil, false
 	}
 	f, err := os.Open(name)

@@ -69,7 +69,7 @@ func Read(ctx context.Context, paths []string, limits Limits) ([]*Object, diag.L
 				Message: "reading stopped before this file: " + err.Error(), Hint: "give it more time, or name fewer paths"})
 			break
 		}
-		if !r.readFile(f) {
+		if !r.readFile(ctx, f) {
 			break
 		}
 	}

@@ -51,9 +51,34 @@ func (w *walker) path(p string) {
 		w.unreadable(p, err)
 	case fi.IsDir():
 		w.folder(p)
+	case Irregular(fi.Mode()) != nil && !isShellPipe(p, fi.Mode()):
+		w.irregular(p, fi.Mode())
 	default:
 		w.file(p)
 	}
+}
+
+// Irregular says what a file is that is not a regular one: reading it could block, or never end.
+func Irregular(mode fs.FileMode) error {
+	switch {
+	case mode.IsRegular():
+		return nil
+	case mode.IsDir():
+		return errors.New("it is a folder")
+	case mode&fs.ModeNamedPipe != 0:
+		return errors.New("it is a named pipe, not a file")
+	case mode&fs.ModeSocket != 0:
+		return errors.New("it is a socket, not a file")
+	case mode&fs.ModeDevice != 0:
+		return errors.New("it is a device, not a file")
+	}
+	return errors.New("it is not a regular file")
+}
+
+// isShellPipe reports the name of an open pipe, such as a shell's <(command): somebody writes to it already, and ends.
+func isShellPipe(name string, mode fs.FileMode) bool {
+	name = absolute(name)
+	return mode&fs.ModeNamedPipe != 0 && (name == "/dev/stdin" || strings.HasPrefix(name, "/dev/fd/") || strings.HasPrefix(name, "/proc/self/fd/"))
 }
 
 func (w *walker) folder(p string) {
@@ -118,8 +143,8 @@ func (w *walker) entry(name string, d fs.DirEntry) {
 		return
 	}
 	// A pipe or device in a folder is nobody's manifest, and reading it could block.
-	if fi, err := os.Stat(name); err == nil && !fi.Mode().IsRegular() {
-		w.unreadable(name, errors.New("not a regular file"))
+	if fi, err := os.Stat(name); err == nil && Irregular(fi.Mode()) != nil {
+		w.irregular(name, fi.Mode())
 		return
 	}
 	w.file(name)
@@ -156,6 +181,16 @@ func (w *walker) unreadable(name string, err error) {
 	w.reader.errorAt(CodeRead, diag.Position{File: name}, "cannot read: "+cause(err), "nothing is concluded from what could not be read")
 }
 
+func (w *walker) irregular(name string, mode fs.FileMode) {
+	w.reader.diags.Add(NotAFile(name, mode))
+}
+
+// NotAFile says that what was named is no file that could be read, whatever its name is.
+func NotAFile(name string, mode fs.FileMode) diag.Diagnostic {
+	return diag.Diagnostic{Code: CodeRead, Severity: diag.Error, Pos: diag.Position{File: name},
+		Message: "cannot read: " + Irregular(mode).Error(), Hint: "name files and folders; what a program writes is read from -"}
+}
+
 // cause leaves out the path, which the position already says.
 func cause(err error) string {
 	var pe *fs.PathError
@@ -173,12 +208,12 @@ func absolute(p string) string {
 }
 
 // readFile reads and parses a file; false stops reading.
-func (r *reader) readFile(name string) bool {
+func (r *reader) readFile(ctx context.Context, name string) bool {
 	if r.limits.Files--; r.limits.Files < 0 {
 		r.errorAt(CodeLimit, diag.Position{File: name}, "too many files (limit on files)", "name fewer paths")
 		return false
 	}
-	data, err := readBounded(name, r.limits.FileBytes)
+	data, err := readBounded(ctx, name, r.limits.FileBytes)
 	if err != nil {
 		r.errorAt(CodeRead, diag.Position{File: name}, "cannot read: "+cause(err), "nothing is concluded from what could not be read")
 		return true
@@ -201,13 +236,14 @@ func (r *reader) tooBig(name string, n int64) {
 		size(n), size(r.limits.FileBytes)), "split it into smaller files")
 }
 
-// readBounded reads at most one byte more than the limit.
-func readBounded(name string, limit int64) ([]byte, error) {
+// readBounded reads at most one byte more than the limit. A pipe may keep it waiting until the context ends.
+func readBounded(ctx context.Context, name string, limit int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = f.Close() })()
 	return io.ReadAll(io.LimitReader(f, limit+1))
 }
 
