@@ -121,14 +121,15 @@ type Counters struct {
 type Event struct {
 	Time time.Time
 	Kind EventKind
-	// Endpoint is the pod's name, or its slot where the name is not known.
+	// Endpoint is the pod's name, or its slot where the name is not known: no endpoint, or an event that was left unread
+	// for more than a generation.
 	Endpoint string
 	// FromPod says at which hook: the pod's own packets, or packets to it.
 	FromPod bool
 	// Verdict is what happened to the packet; Drop is the reason when it was dropped.
 	Verdict plan.Verdict
 	Drop    Drop
-	// Decision, Rule and AuditRule are places in the projection, -1 for none.
+	// Decision, Rule and AuditRule are places in the projection of the event's generation, -1 for none.
 	Decision, Rule, AuditRule int32
 	RuleName, AuditRuleName   string
 	AuditVerdict              plan.Verdict

@@ -78,6 +78,10 @@ func (d *Datapath) apply(p *plan.Projection, now time.Time) (*Applied, error) {
 	if err := d.attachNew(p, interfaces, a); err != nil {
 		return nil, err
 	}
+	if d.p == nil && d.held != nil {
+		d.learn(namesHeld(d.held, p.Rules))
+	}
+	d.learn(namesOf(p, g, bindings))
 	if err := d.publish(g, a); err != nil {
 		return nil, err
 	}
@@ -86,7 +90,6 @@ func (d *Datapath) apply(p *plan.Projection, now time.Time) (*Applied, error) {
 		return nil, err
 	}
 	d.p, d.g = p, g
-	d.names.Store(namesOf(p, g, bindings))
 	return a, d.dropGone(before, interfaces, a)
 }
 

@@ -34,8 +34,8 @@ type Datapath struct {
 	g *encode.Generation
 	// base are the counts of rules from before the maps grew.
 	base map[plan.ID]Counter
-	// names is what events are told by.
-	names atomic.Pointer[names]
+	// names is what events are told by: of the generation held, and of the one that is being published.
+	names atomic.Pointer[[]*names]
 }
 
 // mapNames are the maps that are pinned.
@@ -124,10 +124,13 @@ func (d *Datapath) readHeld() error {
 	if err != nil || b == nil {
 		return err
 	}
-	if d.held, err = encode.Read(b); err == nil {
-		d.epoch = d.held.Root.Epoch
+	h, err := encode.Read(b)
+	if err != nil {
+		return err
 	}
-	return err
+	d.held, d.epoch = h, h.Root.Epoch
+	d.learn(namesHeld(h, nil))
+	return nil
 }
 
 func (d *Datapath) programs() [2]*ebpf.Program {

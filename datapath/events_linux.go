@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,13 +17,14 @@ import (
 	"github.com/weir-mesh/weir/datapath/encode"
 )
 
-// names are what the numbers in events stand for, under one generation.
+// names are what the numbers in the events of one epoch stand for. They are known before a packet can be judged under it,
+// so that no event comes before its names (S31).
 type names struct {
 	epoch     uint64
 	endpoints map[uint32]string // by slot
 	peers     []plan.ProjectedPeer
 	rules     []plan.ProjectedRule
-	ruleOf    []int32
+	ruleOf    []int32 // by slot
 }
 
 func namesOf(p *plan.Projection, g *encode.Generation, bs []encode.Binding) *names {
@@ -31,6 +33,46 @@ func namesOf(p *plan.Projection, g *encode.Generation, bs []encode.Binding) *nam
 		n.endpoints[b.Slot] = p.Endpoints[i].Name
 	}
 	return n
+}
+
+// namesHeld are those of a generation that another process published: the kernel holds the endpoints' names, and the
+// rules' ids, which the rules given tell.
+func namesHeld(h *encode.Held, rules []plan.ProjectedRule) *names {
+	n := &names{epoch: h.Root.Epoch, endpoints: map[uint32]string{}, rules: rules, ruleOf: slices.Repeat([]int32{-1}, int(h.Root.RulesN))}
+	for _, e := range h.Endpoints {
+		n.endpoints[e.Slot] = e.Name
+	}
+	for i := range rules {
+		if slot, ok := h.Rules[rules[i].ID]; ok {
+			n.ruleOf[slot] = int32(i)
+		}
+	}
+	return n
+}
+
+// learn makes the names of an epoch known, beside those of the generation held: its events may be unread yet.
+func (d *Datapath) learn(n *names) {
+	known := []*names{n}
+	if have := d.names.Load(); have != nil && d.held != nil {
+		for _, o := range *have {
+			if o.epoch == d.held.Root.Epoch {
+				known = append(known, o)
+			}
+		}
+	}
+	d.names.Store(&known)
+}
+
+// namesAt are the names of an epoch; nil when it is too long ago.
+func (d *Datapath) namesAt(epoch uint64) *names {
+	if known := d.names.Load(); known != nil {
+		for _, n := range *known {
+			if n.epoch == epoch {
+				return n
+			}
+		}
+	}
+	return nil
 }
 
 // Events calls f for each event until the context ends; it then returns nil. One caller at a time.
@@ -65,8 +107,7 @@ func (d *Datapath) Events(ctx context.Context, f func(*Event)) error {
 	}
 }
 
-// event gives the numbers their names. Rules keep their slots from one generation to the next, peers do not: an event of
-// another generation than the applied one has no peer's name.
+// event gives the numbers the names that they have in the event's own generation.
 func (d *Datapath) event(e *encode.Event) *Event {
 	v := &Event{
 		Time: sinceBoot(e.Time), Kind: EventKind(e.Kind), FromPod: e.FromPod != 0, Verdict: plan.Allow, Drop: Drop(e.Drop),
@@ -82,14 +123,14 @@ func (d *Datapath) event(e *encode.Event) *Event {
 	if e.Decision != noDecision {
 		v.Decision = int32(e.Decision)
 	}
-	n := d.names.Load()
+	n := d.namesAt(e.Epoch)
 	if n == nil {
 		return v
 	}
 	if name, ok := n.endpoints[e.Slot]; ok {
 		v.Endpoint = name
 	}
-	if n.epoch == e.Epoch && int(e.Peer) < len(n.peers) {
+	if int(e.Peer) < len(n.peers) {
 		v.PeerName = n.peers[e.Peer].Name
 	}
 	if e.Decision != noDecision {
