@@ -67,14 +67,60 @@ func (n *Names) Ask(q Question) (Reply, error) {
 	first := n.reply(flows[0], q.Request)
 	first.flows = flows
 	first.Pairs = len(flows)
-	for _, f := range flows[1:] {
-		r := n.reply(f, q.Request)
-		if r.Verdict != first.Verdict || r.Verdict != plan.Deny && r.Auth != first.Auth {
+	for i, f := range flows {
+		r := first
+		if i > 0 {
+			r = n.reply(f, q.Request)
+		}
+		if !sameReply(&r, &first) {
 			return Reply{}, n.differ(q, &first, &r)
+		}
+		if err := n.agree(f, q.Request); err != nil {
+			return Reply{}, err
 		}
 	}
 	first.How = n.authentication(q, &first)
 	return first, nil
+}
+
+func sameReply(a, b *Reply) bool {
+	return a.Verdict == b.Verdict && (a.Verdict == plan.Deny || a.Auth == b.Auth)
+}
+
+// agree fails where the endpoints behind a service's address answer differently: which of them a connection is led to is not
+// the plan's to say, so that it can be called neither allowed nor denied (S27).
+func (n *Names) agree(f plan.Flow, req *plan.Request) error {
+	if f.Dst.Frontend < 0 {
+		return nil
+	}
+	text := n.disagreement(f, req)
+	if text == "" {
+		return nil
+	}
+	fe := &n.plan.Frontends[f.Dst.Frontend]
+	return &DifferError{Text: fmt.Sprintf("the endpoints behind service %s/%s differ: %s", fe.Namespace, fe.Service, text)}
+}
+
+// disagreement says what two endpoints behind a service's address answer that do not answer alike; empty where all do.
+func (n *Names) disagreement(f plan.Flow, req *plan.Request) string {
+	each := n.plan.DecideEach(f)
+	for i := 1; i < len(each); i++ {
+		a, b := n.answered(f, each[0].Answer, req), n.answered(f, each[i].Answer, req)
+		if !sameReply(&a, &b) {
+			fe := &n.plan.Frontends[f.Dst.Frontend]
+			return fmt.Sprintf("%s at %s, %s at %s", word(&a), n.backendText(fe, &each[0]), word(&b), n.backendText(fe, &each[i]))
+		}
+	}
+	return ""
+}
+
+func (n *Names) backendText(f *plan.Frontend, a *plan.BackendAnswer) string {
+	b := &f.Backends[a.Backend]
+	if b.Endpoint < 0 {
+		return b.Addr.String()
+	}
+	e := &n.plan.Endpoints[b.Endpoint]
+	return e.Namespace + "/" + e.Name
 }
 
 // withHost gives a request without a host that of the destination, as a client in the cluster would.
@@ -224,7 +270,10 @@ func (n *Names) key(p Port, dst plan.PeerIndex) (plan.PortKey, bool) {
 
 // reply asks the plan about one pair of ends, and a redirect's lists about the request.
 func (n *Names) reply(f plan.Flow, req *plan.Request) Reply {
-	a := n.plan.Decide(f)
+	return n.answered(f, n.plan.Decide(f), req)
+}
+
+func (n *Names) answered(f plan.Flow, a plan.Answer, req *plan.Request) Reply {
 	r := Reply{Flow: f, Answer: a, Egress: a.Egress.Outcome, Ingress: a.Ingress.Outcome, Verdict: a.Verdict, By: a.By, Auth: a.Auth}
 	if req != nil && a.Verdict == plan.Redirect {
 		ra := n.requests.Decide(&a, req)
@@ -266,8 +315,11 @@ func undecided(p *plan.Plan, e plan.End) bool {
 }
 
 func word(r *Reply) string {
-	if r.Verdict != plan.Deny && r.Auth == plan.AuthPlaintext {
+	switch {
+	case r.Verdict != plan.Deny && r.Auth == plan.AuthPlaintext:
 		return r.Verdict.String() + " in plaintext"
+	case r.Verdict != plan.Deny && r.Auth == plan.AuthRequired:
+		return r.Verdict.String() + " with authentication"
 	}
 	return r.Verdict.String()
 }

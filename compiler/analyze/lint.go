@@ -54,7 +54,9 @@ type linter struct {
 	peersOf [][]plan.PeerIndex
 	// decides holds, by rule, whether some decision names it.
 	decides []bool
-	diags   diag.List
+	// rows holds the rows of all identities in the tables that rowOf was asked about.
+	rows  map[*plan.Table][]int
+	diags diag.List
 	// scratch is what keys returns.
 	scratch []plan.PortKey
 }
@@ -64,7 +66,7 @@ type linter struct {
 func Lint(n *Names) diag.List {
 	p := n.plan
 	l := &linter{plan: p, names: n, places: newPlaces(p), rules: rulesOf(p), subjects: map[plan.PolicyIndex][]int32{},
-		peersOf: make([][]plan.PeerIndex, len(p.Subjects)), decides: make([]bool, len(p.Rules))}
+		peersOf: make([][]plan.PeerIndex, len(p.Subjects)), decides: make([]bool, len(p.Rules)), rows: map[*plan.Table][]int{}}
 	for i := range p.Subjects {
 		for _, pol := range p.Subjects[i].Policies {
 			l.subjects[pol] = append(l.subjects[pol], int32(i))

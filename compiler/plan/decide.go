@@ -160,28 +160,48 @@ func (a *Answer) conclude() {
 }
 
 // decideFrontend answers for a service's address: at the source's side it is the common answer of the endpoints
-// behind it (S27); at the destination's side the strictest of theirs.
+// behind it (S27); at the destination's side the strictest of theirs. DecideEach tells them apart.
 func (p *Plan) decideFrontend(f Flow) Answer {
-	fe := &p.Frontends[f.Dst.Frontend]
 	a := Answer{Egress: p.FrontendEgress(f.Src, FrontendIndex(f.Dst.Frontend)), Ingress: side(Allow, BySelf)}
-	first := true
-	for i := range fe.Backends {
-		b := &fe.Backends[i]
-		if b.Endpoint >= 0 && b.Endpoint == f.Src.Endpoint {
-			continue
-		}
-		for _, peer := range b.Peers {
-			d := p.side(peer, f.Src.Peer, ir.Ingress, b.Port)
-			if first || stricter(&d, &a.Ingress) {
-				a.Ingress, first = d, false
-			}
+	each := p.DecideEach(f)
+	for i := range each {
+		if d := &each[i].Answer.Ingress; i == 0 || stricter(d, &a.Ingress) {
+			a.Ingress = *d
 		}
 	}
-	if first && len(fe.Backends) == 0 {
+	if len(p.Frontends[f.Dst.Frontend].Backends) == 0 {
 		a.Ingress = side(Allow, ByNoEndpoint)
 	}
 	a.conclude()
 	return a
+}
+
+// BackendAnswer is what becomes of a connection to a service's address that is led to one of the endpoints behind it:
+// Backend is its place in the frontend's, Peer the identity that it has or may have.
+type BackendAnswer struct {
+	Backend int
+	Peer    PeerIndex
+	Answer  Answer
+}
+
+// DecideEach answers for a service's address endpoint by endpoint, the source itself left out (S6): the source's side is the
+// same for all, since what it sends still carries the service's address (S27), and each endpoint has its own.
+func (p *Plan) DecideEach(f Flow) []BackendAnswer {
+	egress := p.FrontendEgress(f.Src, FrontendIndex(f.Dst.Frontend))
+	backends := p.Frontends[f.Dst.Frontend].Backends
+	var out []BackendAnswer
+	for i := range backends {
+		b := &backends[i]
+		if b.Endpoint >= 0 && b.Endpoint == f.Src.Endpoint {
+			continue
+		}
+		for _, peer := range b.Peers {
+			a := Answer{Egress: egress, Ingress: p.side(peer, f.Src.Peer, ir.Ingress, b.Port)}
+			a.conclude()
+			out = append(out, BackendAnswer{i, peer, a})
+		}
+	}
+	return out
 }
 
 // stricter orders verdicts deny, redirect, allow.
