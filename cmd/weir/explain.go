@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weir-mesh/weir/compiler/analyze"
+	"github.com/weir-mesh/weir/compiler/compile"
 	"github.com/weir-mesh/weir/compiler/plan"
 )
 
@@ -36,6 +38,9 @@ authentication to each; a line that cannot be answered gets an error, and the ex
 			}
 			if flows != "" && len(args) != 0 {
 				return exit(statusUnknown, errors.New("explain takes FROM TO PORT or --flows, not both"))
+			}
+			if flows == compile.Stdin && slices.Contains(a.flags.files, compile.Stdin) {
+				return exit(statusUnknown, errors.New("-f - and --flows - would both read stdin: give one of them a file"))
 			}
 			return nil
 		},
@@ -127,7 +132,7 @@ func parseRequest(s string, headers []string) (*plan.Request, error) {
 
 func (a *app) explainFlows(ctx context.Context, name string) error {
 	in := a.in
-	if name != "-" {
+	if name != compile.Stdin {
 		f, err := os.Open(name)
 		if err != nil {
 			return exit(statusUnknown, err)

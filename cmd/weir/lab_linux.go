@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weir-mesh/weir/compiler/compile"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/datapath/lab"
@@ -99,13 +100,16 @@ func (a *app) labUpCommand() *cobra.Command {
 		if err := lab.Check(); err != nil {
 			return err
 		}
-		src, err := a.labSource(cmd.Context(), args)
-		if err != nil {
-			return err
-		}
 		paths := a.paths(args)
 		if len(paths) == 0 {
 			paths = []string{"."}
+		}
+		if slices.Contains(paths, compile.Stdin) {
+			return errors.New("lab up takes files and folders, not -: lab probe reads them once more")
+		}
+		src, err := a.labSource(cmd.Context(), args)
+		if err != nil {
+			return err
 		}
 		return lab.Up(cmd.Context(), src, paths, lab.Options{Nodes: *nodes, Out: a.out})
 	}

@@ -21,7 +21,7 @@ func (a *app) paths(args []string) []string {
 
 // options turns the shared flags into what compile.Compile takes.
 func (a *app) options(args []string) (compile.Options, error) {
-	o := compile.Options{Paths: a.paths(args), Namespace: a.flags.namespace, Lenient: a.flags.lenient, Now: time.Now(),
+	o := compile.Options{Paths: a.paths(args), Stdin: a.in, Namespace: a.flags.namespace, Lenient: a.flags.lenient, Now: time.Now(),
 		CUE: cuesrc.Options{Timeout: time.Duration(a.flags.evalTime), Memory: int64(a.flags.evalMemory)}}
 	if a.flags.now != "" {
 		t, err := time.Parse(time.RFC3339, a.flags.now)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -25,8 +26,10 @@ import (
 // Options says what to compile.
 type Options struct {
 	// Paths are files and folders, "." when empty. Folders are read with all that lies below them: .cue files are
-	// policies, tests and exceptions, .yaml, .yml and .json files Kubernetes objects of every kind.
+	// policies, tests and exceptions, .yaml, .yml and .json files Kubernetes objects of every kind. The path "-" is
+	// Stdin, where that is set: CUE, YAML or JSON, told by what it holds.
 	Paths []string
+	Stdin io.Reader
 	// Namespace is where objects that name none live; "default" when empty.
 	Namespace string
 	// Now judges expiry (S28).
@@ -60,6 +63,8 @@ type Result struct {
 	// Counted are the objects that cannot change reachability, by kind (S33).
 	Counted     inventory.Counts
 	Diagnostics diag.List
+
+	stdin *manifest.File // nil where it was not read
 }
 
 // Test is a test of the package.
@@ -73,7 +78,12 @@ type Test struct {
 }
 
 // Sources reads the files that positions name, for excerpts.
-func (*Result) Sources(file string) ([]byte, error) { return os.ReadFile(file) }
+func (r *Result) Sources(file string) ([]byte, error) {
+	if r.stdin != nil && file == r.stdin.Name {
+		return r.stdin.Data, nil
+	}
+	return os.ReadFile(file)
+}
 
 // Unjudged reports whether an error says that the input could not be judged (a limit, a file that cannot be read)
 // rather than that it is wrong: the exit status is then 2.
@@ -93,11 +103,14 @@ func Compile(ctx context.Context, o Options) (*Result, error) {
 		o.Namespace = "default"
 	}
 	r := &Result{}
+	if err := r.takeStdin(ctx, &o); err != nil {
+		return nil, err
+	}
 	bundle, err := r.loadCUE(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	objects, diags := manifest.Read(ctx, manifestPaths(o.Paths), o.Manifest)
+	objects, diags := manifest.Read(ctx, manifestPaths(o.Paths), o.Manifest, r.stdinAs(false)...)
 	if o.Lenient {
 		// Other programs' YAML and JSON between the manifests is listed, like a kind that is not understood.
 		for i := range diags {
@@ -119,12 +132,11 @@ func Compile(ctx context.Context, o Options) (*Result, error) {
 
 // loadCUE evaluates CUE where there is any: the child process costs more than most manifests.
 func (r *Result) loadCUE(ctx context.Context, o Options) (*cuesrc.Bundle, error) {
-	paths := cuePaths(o.Paths)
-	if len(paths) == 0 {
+	opts := o.CUE
+	opts.Paths, opts.Files = cuePaths(o.Paths), r.stdinAs(true)
+	if len(opts.Paths)+len(opts.Files) == 0 {
 		return &cuesrc.Bundle{}, nil
 	}
-	opts := o.CUE
-	opts.Paths = paths
 	b, err := cuesrc.Load(ctx, opts)
 	var limit *cuesrc.LimitError
 	switch {

@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"github.com/weir-mesh/weir/compiler/source/manifest"
 )
 
 // ChildArg is the argument with which a program that gets it must call ChildMain, and nothing else.
@@ -18,6 +20,7 @@ const ChildArg = "__eval"
 // request is what the parent sends.
 type request struct {
 	Paths  []string
+	Files  []manifest.File
 	Memory int64
 }
 
@@ -69,7 +72,7 @@ func answerTo(req request, progress func([]string)) (m message) {
 			m = message{Failure: truncateTo(oneLine(fmt.Sprint(r)), 4*maxValue)}
 		}
 	}()
-	b, err := Evaluate(context.Background(), req.Paths, progress)
+	b, err := Evaluate(context.Background(), req.Paths, progress, req.Files...)
 	if err != nil {
 		return message{Failure: err.Error()}
 	}

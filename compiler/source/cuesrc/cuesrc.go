@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/source/manifest"
 )
 
 // The findings of this package. Those of area 7 mean that the input could not be judged.
@@ -40,6 +41,8 @@ type Options struct {
 	// Paths are files and folders; folders are read with all that lies below them. A named file that is not
 	// CUE is left to others.
 	Paths []string
+	// Files are CUE that was read elsewhere. Each stands alone, like a named file, in the working folder.
+	Files []manifest.File
 	// Timeout and Memory bound the evaluation: 60 s and 4 GiB by default.
 	Timeout time.Duration
 	Memory  int64

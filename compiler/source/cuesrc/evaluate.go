@@ -32,8 +32,9 @@ const testsField = "tests"
 
 // Evaluate loads the paths in this process. It is for trusted input and for the child process: it cannot be
 // interrupted while CUE evaluates one piece. Progress is called with the files that are evaluated next, together.
-func Evaluate(ctx context.Context, paths []string, progress func([]string)) (*Bundle, error) {
-	return evaluate(ctx, paths, how{pieceSize, true}, progress)
+// Files that are given stand alone, like named ones, in the working folder.
+func Evaluate(ctx context.Context, paths []string, progress func([]string), given ...manifest.File) (*Bundle, error) {
+	return evaluate(ctx, paths, how{pieceSize, true}, progress, given...)
 }
 
 // how says in what way objects are evaluated, which must change nothing but the cost.
@@ -42,16 +43,19 @@ type how struct {
 	literals bool
 }
 
-func evaluate(ctx context.Context, paths []string, how how, progress func([]string)) (*Bundle, error) {
+func evaluate(ctx context.Context, paths []string, how how, progress func([]string), given ...manifest.File) (*Bundle, error) {
 	inst, err := loadSchema(schemas.FS)
 	if err != nil {
 		return nil, err
 	}
-	if len(paths) == 0 {
+	if len(paths)+len(given) == 0 {
 		paths = []string{"."}
 	}
 	r := &reader{ctx: ctx, seen: map[string]bool{}}
 	r.paths(paths)
+	for _, f := range given {
+		r.given(f)
+	}
 	e := &evaluator{reader: r, schema: inst, how: how, progress: progress, out: &Bundle{}, fields: map[string]bool{testsField: true}}
 	for _, k := range schemas.Kinds() {
 		e.fields[k.Bundle] = true

@@ -142,11 +142,21 @@ func (r *reader) read(name string, explicit bool) {
 	if len(r.files) >= maxFiles || r.total > maxTotalBytes {
 		return
 	}
-	data, ok := r.content(name)
-	if !ok {
-		return
+	if data, ok := r.content(name); ok {
+		r.add(name, filepath.Dir(name), data, explicit)
 	}
-	dir, err := filepath.Abs(filepath.Dir(name))
+}
+
+// given takes a file that was read elsewhere.
+func (r *reader) given(f manifest.File) {
+	if r.judge(f.Name, f.Data) {
+		r.add(f.Name, ".", f.Data, true)
+	}
+}
+
+// add keeps a file's content, within the bounds on all files together.
+func (r *reader) add(name, folder string, data []byte, explicit bool) {
+	dir, err := filepath.Abs(folder)
 	if err != nil {
 		r.unreadable(name, err)
 		return
@@ -173,21 +183,26 @@ func (r *reader) content(name string) ([]byte, bool) {
 	}
 	defer func() { _ = f.Close() }()
 	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	switch {
-	case err != nil:
+	if err != nil {
 		r.unreadable(name, err)
 		return nil, false
-	case len(data) > maxFileBytes:
+	}
+	return data, r.judge(name, data)
+}
+
+// judge reports content that is too large, or no text.
+func (r *reader) judge(name string, data []byte) bool {
+	if len(data) > maxFileBytes {
 		r.errorAt(manifest.CodeLimit, name, fmt.Sprintf("the file has more than %d MiB (limit on file size)", maxFileBytes>>20), "split it into smaller files")
-		return nil, false
+		return false
 	}
 	if at := invalidUTF8(data); at >= 0 {
 		line, col := 1+bytes.Count(data[:at], []byte("\n")), at-bytes.LastIndexByte(data[:at], '\n')
 		r.diags.Add(diag.Diagnostic{Code: manifest.CodeEncoding, Severity: diag.Error, Message: "the file is not UTF-8", Hint: "save it as UTF-8",
 			Pos: diag.Position{File: filepath.ToSlash(name), Line: line, Col: col, EndCol: col + 1}})
-		return nil, false
+		return false
 	}
-	return data, true
+	return true
 }
 
 // invalidUTF8 returns the offset of the first byte that is not UTF-8, or -1.

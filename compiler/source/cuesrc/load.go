@@ -79,7 +79,7 @@ func start(ctx context.Context, o Options) (*child, error) {
 	c.stdin = stdin
 	go func() {
 		// A child that is gone answers with the end of its output; that is the error then.
-		_ = gob.NewEncoder(stdin).Encode(request{Paths: o.Paths, Memory: o.Memory})
+		_ = gob.NewEncoder(stdin).Encode(request{Paths: o.Paths, Files: o.Files, Memory: o.Memory})
 		b, err := receive(stdout, func(files []string) { c.current.Store(&files) })
 		c.answer <- answer{b, err}
 	}()

@@ -61,7 +61,8 @@ func (l Limits) withDefaults() Limits {
 // Read reads files and folders, folders with all that lies below them, as `kubectl apply -f -R` does. Objects come
 // in the order of the files, and what is wrong in one file does not hide another's findings; but with an error
 // among the findings the objects are not all that there is, and nothing may be concluded from an absence (S33).
-func Read(ctx context.Context, paths []string, limits Limits) ([]*Object, diag.List) {
+// Files that are given are read like those that were found.
+func Read(ctx context.Context, paths []string, limits Limits, given ...File) ([]*Object, diag.List) {
 	r := reader{limits: limits.withDefaults()}
 	for _, f := range r.walk(ctx, paths) {
 		if err := ctx.Err(); err != nil {
@@ -73,19 +74,24 @@ func Read(ctx context.Context, paths []string, limits Limits) ([]*Object, diag.L
 			break
 		}
 	}
+	for _, f := range given {
+		r.content(f)
+	}
 	r.findRepeats()
 	r.diags.Sort()
 	return r.objects, r.diags
 }
 
+// File is a file's content that was read elsewhere, named as findings should name it.
+type File struct {
+	Name string
+	Data []byte
+}
+
 // Parse reads one file's content, named as findings should name it.
 func Parse(name string, data []byte, limits Limits) ([]*Object, diag.List) {
 	r := reader{limits: limits.withDefaults()}
-	if int64(len(data)) > r.limits.FileBytes {
-		r.tooBig(name, int64(len(data)))
-	} else {
-		r.parse(name, data)
-	}
+	r.content(File{name, data})
 	r.findRepeats()
 	r.diags.Sort()
 	return r.objects, r.diags

@@ -222,18 +222,31 @@ func (r *reader) readFile(ctx context.Context, name string) bool {
 		r.tooBig(name, fileSize(name, int64(len(data))))
 		return true
 	}
-	if r.total += int64(len(data)); r.total > r.limits.TotalBytes {
-		r.errorAt(CodeLimit, diag.Position{File: name}, fmt.Sprintf("the files are more than %s together (limit on total size)",
+	return r.content(File{name, data})
+}
+
+// content parses what a file holds; false stops reading.
+func (r *reader) content(f File) bool {
+	n := int64(len(f.Data))
+	if n > r.limits.FileBytes {
+		r.tooBig(f.Name, n)
+		return true
+	}
+	if r.total += n; r.total > r.limits.TotalBytes {
+		r.errorAt(CodeLimit, diag.Position{File: f.Name}, fmt.Sprintf("the files are more than %s together (limit on total size)",
 			size(r.limits.TotalBytes)), "name fewer paths")
 		return false
 	}
-	r.parse(name, data)
+	r.parse(f.Name, f.Data)
 	return true
 }
 
 func (r *reader) tooBig(name string, n int64) {
-	r.errorAt(CodeLimit, diag.Position{File: name}, fmt.Sprintf("the file has %s, more than %s (limit on file size)",
-		size(n), size(r.limits.FileBytes)), "split it into smaller files")
+	has := "the file has "
+	if size(n) != size(r.limits.FileBytes) { // else no more was read
+		has += size(n) + ", "
+	}
+	r.errorAt(CodeLimit, diag.Position{File: name}, fmt.Sprintf("%smore than %s (limit on file size)", has, size(r.limits.FileBytes)), "split it into smaller files")
 }
 
 // readBounded reads at most one byte more than the limit. A pipe may keep it waiting until the context ends.
