@@ -34,6 +34,8 @@ func (l *lowering) rule(s *policyState, d ir.Direction, i int, c *v1alpha1.RuleC
 		}
 		l.expired(&r)
 		l.canProve(&r)
+	} else {
+		l.unlearnt(&r)
 	}
 	s.policy.Rules = append(s.policy.Rules, r)
 }
@@ -84,6 +86,21 @@ func (l *lowering) expired(r *ir.Rule) {
 		return
 	}
 	l.warnAt(CodeExpired, r.Pos, "this allow ended on "+r.NotAfter.Format(time.RFC3339), "renew what ended (the rule, its object or its exception), or remove the rule")
+}
+
+// unlearnt refuses to deny or pass by a DNS name: nothing has learnt its addresses yet, so that the rule would match nobody
+// and let through what it is there to stop. Beside the error it closes all that the name may mean, which is outside the
+// cluster (S15).
+func (l *lowering) unlearnt(r *ir.Rule) {
+	for i := range r.Peers {
+		p := &r.Peers[i]
+		if p.DNS == "" {
+			continue
+		}
+		l.errorAt(CodeUnlearnt, p.Pos, fmt.Sprintf("%s by a name does nothing yet: the addresses of %s are not known", r.Action, p.DNS),
+			"name its addresses as a cidr, or allow what is needed and nothing else")
+		r.Action, *p = ir.Deny, ir.Peer{Pos: p.Pos, Entity: ir.World}
+	}
 }
 
 // canProve reports allows that ask for authentication from ends that can't give it (S18).

@@ -33,6 +33,7 @@ const (
 	CodeDNS       diag.Code = "WEIR2032"
 	CodeExpired   diag.Code = "WEIR2033"
 	CodeProvider  diag.Code = "WEIR2034"
+	CodeUnlearnt  diag.Code = "WEIR2036"
 )
 
 // Object is an object of one of the kinds, from CUE or from a manifest.

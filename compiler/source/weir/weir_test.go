@@ -161,10 +161,12 @@ func TestPolicies(t *testing.T) {
     - entity: own-node
     - entity: kube-apiserver
   egress:
-  - {action: deny, to: [{dns: "*.example.org"}, {entity: world}, {entity: cluster}, {entity: host}]}
-`, []string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]}",
+  - {action: deny, to: [{entity: world}, {entity: cluster}, {entity: host}]}
+  - {action: allow, authentication: none, exception: dns, to: [{dns: "*.example.org"}]}
+` + register, []string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]} isolates-egress",
 			"ingress[0] deny {shop} {} { ns:t in [a] k notin [a1 z1] sa:shop/own sa:other/sa spiffe://td/ns/x/*} { sa:shop/own} 10.0.0.0/8-[10.1.0.0/16] matchPods=true own-node kube-apiserver",
-			"egress[0] deny dns:*.example.org world cluster host"}, nil},
+			"egress[0] deny world cluster host", "egress[1] allow dns:*.example.org plaintext:dns"},
+			[]string{"p.yaml:17:64: warning WEIR2032: *.example.org is denied until something learns its addresses"}},
 		{"ports (S13)", policy + `  ingress:
   - {action: deny, ports: [{protocol: SCTP}, {protocol: ICMP}, {protocol: ICMP, icmp: {type: 8}}, {protocol: ICMPv6, icmp: {type: 1, code: 4}}, {protocolNumber: 47}]}
   - {action: deny, ports: [{port: 80}], http: [{methods: [GET]}]}
@@ -263,6 +265,11 @@ func TestRefused(t *testing.T) {
 		{policy + "  ingress: [{action: allow, name: on}]\n", closedPolicy, []string{"p.yaml:5:35: error WEIR1006: name: a string is needed here, not true or false"}},
 		{policy + "  ingress: [{action: allow, http: [{claims: [{provider: x, name: team, present: true}]}]}]\n", []string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]} isolates-ingress"},
 			[]string{`p.yaml:5:57: error WEIR2034: MeshConfig has no JWT provider "x"`}},
+		{policy + "  egress: [{action: deny, to: [{dns: a.example.org}, {cidr: {cidr: 10.0.0.0/8}}]}, {action: allow}]\n", []string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]} isolates-egress",
+			"egress[0] deny world 10.0.0.0/8-[] matchPods=false", "egress[1] allow"},
+			[]string{"p.yaml:5:32: error WEIR2036: deny by a name does nothing yet: the addresses of a.example.org are not known"}},
+		{"kind: ClusterMeshPolicy\nmetadata: {name: c}\nspec: {tier: admin, priority: 1, subject: {}, egress: [{action: pass, to: [{dns: '*.example.org'}]}]}\n",
+			[]string{"ClusterMeshPolicy c: mesh/admin 1 {}", "egress[0] deny world"}, []string{"p.yaml:3:76: error WEIR2036: pass by a name does nothing yet: the addresses of *.example.org are not known"}},
 		{"kind: ClusterMeshPolicy\nmetadata: {name: c}\nspec: {tier: admin, priority: 1, subject: {}, egress: [{action: dent}]}\n",
 			[]string{"ClusterMeshPolicy c: mesh/admin 0 {}", "ingress[0] deny", "egress[0] deny"}, []string{"p.yaml:3:65: error WEIR1007: action is allow, deny or pass"}},
 		{"kind: MeshPolicies\nmetadata: {name: c}\nspec: {}\n", nil, []string{"p.yaml:1:1: error WEIR1039: policy.weir.dev has no kind MeshPolicies"}},
