@@ -6,7 +6,10 @@ import "math/bits"
 // over cells work on the words themselves.
 type bitset []uint64
 
-func newBitset(n int) bitset { return make(bitset, (n+63)/64) }
+func newBitset(n int) bitset { return make(bitset, wordsFor(n)) }
+
+// wordsFor is how many words n bits take.
+func wordsFor(n int) int { return (n + 63) / 64 }
 
 // emptied returns an empty set of some words, in the same memory where it has room.
 func emptied[S ~[]uint64](b S, words int) S {

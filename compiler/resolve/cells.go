@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/weir-mesh/weir/compiler/plan"
 )
@@ -9,17 +10,13 @@ import (
 // fill decides every cell. Rows that are alike become one.
 func (b *tableBuilder) fill(t *plan.Table) {
 	n := t.NumClasses
-	b.lines.reset((n + 3) / 4)
+	b.lines.reset(wordsFor(n * cellBits))
 	b.decided.reset(b.words)
-	b.memo = b.memo[:0]
 	if b.simple {
 		b.painter.begin(b, n)
 	}
-	unknown := b.unknown()
+	b.unknown()
 	b.newLine()
-	for class := range n {
-		b.putCell(class, unknown)
-	}
 	b.lines.intern(b.line)
 	for i := range b.rows {
 		b.newLine()
@@ -34,7 +31,9 @@ func (b *tableBuilder) fill(t *plan.Table) {
 	t.Cells = b.allCells(n)
 }
 
-// A line is a row's cells, four to a word.
+// cellBits is the size of a cell. A line is a row's cells, four to a word.
+const cellBits = 16
+
 func (b *tableBuilder) newLine() { b.line = emptied(b.line, b.lines.width) }
 
 func (b *tableBuilder) putCell(class int, d uint16) {
@@ -92,15 +91,12 @@ type painter struct {
 
 func (p *painter) begin(b *tableBuilder, n int) {
 	p.slots, p.split, p.provable = len(b.chain.slots), b.split, b.chain.special.provable
-	p.words = (n + 63) / 64
-	p.classes = emptied(p.classes, (p.slots+2)*p.words)
+	p.words = wordsFor(n)
+	p.classes = emptied(p.classes, (p.slots+specials)*p.words)
 	for class := range n {
 		bitset(b.columns.run(class)).each(func(slot int) { p.of(slot).set(class) })
 	}
-	if cap(p.keys) < n {
-		p.keys = make([]int32, n+n/2)
-	}
-	p.keys = p.keys[:n]
+	p.keys = slices.Grow(p.keys[:0], n)[:n]
 }
 
 // of returns the port classes that a slot matches.
@@ -124,14 +120,11 @@ func (p *painter) paint(r bitset) []int32 {
 
 // layer enters the first slot of [from, to) that matches: how far it is from the end, times weight, is taken off.
 func (p *painter) layer(r bitset, from, to, weight int) {
-	if from == to {
-		return
-	}
 	p.left = emptied(p.left, p.words)
 	for i := range p.left {
 		p.left[i] = ^uint64(0)
 	}
-	for i := from >> 6; i<<6 < to; i++ {
+	for i := from >> 6; i < len(r); i++ {
 		w := r[i]
 		if i == from>>6 {
 			w &^= 1<<(from&63) - 1

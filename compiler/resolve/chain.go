@@ -41,7 +41,7 @@ type cond struct {
 	answer
 }
 
-// firstMatch is a list of answers of which the first whose conds are met holds; the last has none.
+// firstMatch is a list of answers of which the first whose conds are met holds; the last, and no other, has none.
 type firstMatch []cond
 
 // chain decides a cell from the set of slots that match it (S9, S10, S12, S22).
@@ -54,13 +54,7 @@ type chain struct {
 	special special
 	// isolation is the first policy that isolates, by layer; the second of each pair counts audit objects too.
 	isolation [ir.NumLayers][2]plan.PolicyIndex
-	// tooLong says that the whole table is more than can be numbered, long that the list of the cell at hand is more
-	// than a waypoint can hold, cut that some cell's was.
-	tooLong, long, cut bool
-	// conflicts are pairs of rules of equal priority that answered differently (S12); unserved are layer-7 rules that
-	// no waypoint can decide (S25).
-	conflicts map[[2]plan.RuleIndex]bool
-	unserved  map[plan.RuleIndex]bool
+	met
 
 	// What follows is used again from cell to cell: a tier's slots, a layer's list up to its baseline, and the entries.
 	tiers   [ir.NumTiers][]*slot
@@ -68,10 +62,21 @@ type chain struct {
 	entries []plan.Entry
 }
 
+// met is what a table's cells met.
+type met struct {
+	// tooLong says that the whole table is more than can be numbered, long that the list of the cell at hand is more
+	// than a waypoint can hold, cut that some cell's was.
+	tooLong, long, cut bool
+	// conflicts are pairs of rules of equal priority that answered differently (S12); unserved are layer-7 rules that
+	// no waypoint can decide (S25).
+	conflicts map[[2]plan.RuleIndex]struct{}
+	unserved  map[plan.RuleIndex]struct{}
+}
+
 // begin makes the chain ready for a table.
 func (c *chain) begin(slots []slot, s *subject, d ir.Direction) {
 	c.slots, c.enrolled, c.served, c.direction = slots, s.enrolled, s.waypoint, d
-	c.tooLong, c.long, c.cut, c.conflicts, c.unserved = false, false, false, nil, nil
+	c.met = met{}
 }
 
 // outcome answers for the cell's slots; audit adds the rules and objects that are in audit (S30).
@@ -79,25 +84,18 @@ func (c *chain) outcome(m bitset, audit bool) (plan.Outcome, []plan.Entry) {
 	c.long = false
 	orch := c.layer(ir.Orchestrator, m, audit)
 	mesh := c.layer(ir.Mesh, m, audit)
-	provable := m.has(c.special.provable)
-	entries := c.entries[:0]
-	for _, o := range orch {
-		for _, x := range mesh {
-			entries = append(entries, plan.Entry{Conds: concat(o.conds, x.conds), Outcome: c.combine(o.answer, x.answer, provable)})
-			if x.conds == nil {
-				break
-			}
-		}
-		if o.conds == nil {
-			break
-		}
-	}
-	c.entries = entries
-	if c.tooLong || c.long || len(entries) > maxEntries {
+	if c.tooLong || c.long || len(orch)*len(mesh) > maxEntries {
 		c.cut = true
 		return plan.Outcome{Verdict: plan.Deny, Reason: plan.ByCapacity, Rule: plan.None, Policy: plan.None, List: plan.None}, nil
 	}
-	return c.collapse(entries, m, audit)
+	provable := m.has(c.special.provable)
+	c.entries = c.entries[:0]
+	for _, o := range orch {
+		for _, x := range mesh {
+			c.entries = append(c.entries, plan.Entry{Conds: concat(o.conds, x.conds), Outcome: c.combine(o.answer, x.answer, provable)})
+		}
+	}
+	return c.collapse(c.entries, m, audit)
 }
 
 // collapse makes one verdict of a list whose entries agree, and a redirect of one whose entries differ (S22).
@@ -124,9 +122,9 @@ func (c *chain) collapse(entries []plan.Entry, m bitset, audit bool) (plan.Outco
 	if !served {
 		out.Verdict, out.Reason, out.Auth = plan.Deny, plan.ByNoWaypoint, plan.AuthNone
 		if c.unserved == nil {
-			c.unserved = map[plan.RuleIndex]bool{}
+			c.unserved = map[plan.RuleIndex]struct{}{}
 		}
-		c.unserved[c.firstRule(entries, m, audit)] = true
+		c.unserved[c.firstRule(entries, m, audit)] = struct{}{}
 		return out, nil
 	}
 	out.Rule = c.firstRule(entries, m, audit)
@@ -150,9 +148,6 @@ func (c *chain) firstRule(entries []plan.Entry, m bitset, audit bool) plan.RuleI
 }
 
 func concat(a, b [][]ir.HTTPMatch) [][]ir.HTTPMatch {
-	if len(b) == 0 {
-		return a
-	}
 	return append(slices.Clip(a), b...)
 }
 
@@ -205,12 +200,12 @@ func (c *chain) layer(l ir.Layer, m bitset, audit bool) firstMatch {
 			}
 		}
 	}
-	tail := c.namespaceTier(c.tails[l][:0], c.tiers[ir.Namespace], l, audit)
-	if n := len(tail); n == 0 || tail[n-1].conds != nil {
-		tail = append(tail, c.sequence(groups(c.tiers[ir.Baseline]), firstMatch{{answer: nothing}}, nil)...)
+	tail := &c.tails[l]
+	*tail = c.namespaceTier((*tail)[:0], c.tiers[ir.Namespace], l, audit)
+	if n := len(*tail); n == 0 || (*tail)[n-1].conds != nil {
+		*tail = append(*tail, c.sequence(l, groups(c.tiers[ir.Baseline]), firstMatch{{answer: nothing}}, nil)...)
 	}
-	c.tails[l] = tail
-	return c.sequence(groups(c.tiers[ir.Admin]), tail, tail)
+	return c.sequence(l, groups(c.tiers[ir.Admin]), *tail, *tail)
 }
 
 // namespaceTier appends denies, then allows, then isolation: the slots come in this order.
@@ -258,10 +253,10 @@ func groups(slots []*slot) [][][]*slot {
 }
 
 // sequence asks the priorities in turn: the first answer holds, a pass goes on with passed, no answer ends with rest.
-func (c *chain) sequence(prios [][][]*slot, rest, passed firstMatch) firstMatch {
+func (c *chain) sequence(l ir.Layer, prios [][][]*slot, rest, passed firstMatch) firstMatch {
 	for i := len(prios) - 1; i >= 0; i-- {
 		var out firstMatch
-		for _, a := range c.priority(prios[i]) {
+		for _, a := range c.priority(l, prios[i]) {
 			switch a.say {
 			case saysNothing:
 				out = c.graft(out, a.conds, rest)
@@ -278,7 +273,7 @@ func (c *chain) sequence(prios [][][]*slot, rest, passed firstMatch) firstMatch 
 
 // graft appends a list under further conditions.
 func (c *chain) graft(out firstMatch, conds [][]ir.HTTPMatch, list firstMatch) firstMatch {
-	if len(out)+len(list) > maxEntries {
+	if c.long || len(out)+len(list) > maxEntries {
 		c.long = true
 		return firstMatch{{answer: nothing}}
 	}
@@ -290,24 +285,18 @@ func (c *chain) graft(out firstMatch, conds [][]ir.HTTPMatch, list firstMatch) f
 
 // priority answers for the objects of one priority: where two that match answer differently, the connection is
 // denied (S12). The list ends with an entry without conds.
-func (c *chain) priority(objects [][]*slot) firstMatch {
+func (c *chain) priority(l ir.Layer, objects [][]*slot) firstMatch {
 	out := c.object(objects[0])
 	for _, o := range objects[1:] {
 		next := c.object(o)
-		if len(out)*len(next) > maxEntries {
+		if c.long || len(out)*len(next) > maxEntries {
 			c.long = true
 			return firstMatch{{answer: nothing}}
 		}
 		var both firstMatch
 		for _, a := range out {
 			for _, b := range next {
-				both = append(both, cond{conds: concat(a.conds, b.conds), answer: c.agree(objects[0][0].layer, a.answer, b.answer)})
-				if b.conds == nil {
-					break
-				}
-			}
-			if a.conds == nil {
-				break
+				both = append(both, cond{conds: concat(a.conds, b.conds), answer: c.agree(l, a.answer, b.answer)})
 			}
 		}
 		out = both
@@ -343,9 +332,9 @@ func (c *chain) agree(l ir.Layer, a, b answer) answer {
 	}
 	if a.wanted() != b.wanted() { // else one of them conflicts with a third
 		if c.conflicts == nil {
-			c.conflicts = map[[2]plan.RuleIndex]bool{}
+			c.conflicts = map[[2]plan.RuleIndex]struct{}{}
 		}
-		c.conflicts[[2]plan.RuleIndex{a.rule, b.rule}] = true
+		c.conflicts[[2]plan.RuleIndex{a.rule, b.rule}] = struct{}{}
 	}
 	if l == ir.Orchestrator {
 		for _, x := range []answer{a, b} {
@@ -368,16 +357,23 @@ func (a *answer) wanted() say {
 	return a.say
 }
 
-// opening ranks answers for the name of a conflict: allows, those that ask for authentication first, then passes.
+// How much an answer opens, for the name of a conflict: allows most, those that ask for authentication first.
+const (
+	opensNothing = iota
+	opensByPass
+	opensPlainly
+	opensWithProof
+)
+
 func (a *answer) opening() int {
 	switch {
 	case a.wanted() == saysAllow && !a.plain:
-		return 3
+		return opensWithProof
 	case a.wanted() == saysAllow:
-		return 2
+		return opensPlainly
 	case a.wanted() == saysPass:
-		return 1
+		return opensByPass
 	default:
-		return 0
+		return opensNothing
 	}
 }

@@ -44,7 +44,6 @@ func (c *compiler) digest() {
 }
 
 func (c *compiler) policyDigest() string {
-	c.written = tree{}
 	for i := range c.plan.Policies {
 		c.written.add(c.plan.Policies[i].ID)
 	}
@@ -59,7 +58,6 @@ func (c *compiler) decisionDigest() string {
 	p := c.plan
 	c.decisionIDsFrom(&c.hashed)
 	c.subjectIDs = c.tableIDs()
-	c.decided = tree{}
 	for i := range p.Peers {
 		c.decided.add(p.Peers[i].ID)
 	}
@@ -187,7 +185,6 @@ func frontendID(p *plan.Plan, f *plan.Frontend) plan.ID {
 // nodeDigest hashes which address is which identity, and where.
 func (c *compiler) nodeDigest() string {
 	p := c.plan
-	c.placed = tree{}
 	for i := range p.Endpoints {
 		c.placed.add(endpointID(p, &p.Endpoints[i]))
 	}

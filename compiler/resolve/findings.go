@@ -9,8 +9,8 @@ import (
 )
 
 // report turns what a table's compile met into findings. Several tables may say the same; Compile drops repeats.
-func (c *compiler) report(s *plan.Subject, f *found) {
-	if f.tooLong {
+func (c *compiler) report(s *plan.Subject, f *met) {
+	if f.tooLong || f.cut {
 		pos := diag.Position{}
 		if len(s.Policies) > 0 {
 			pos = c.plan.Policies[s.Policies[0]].Pos

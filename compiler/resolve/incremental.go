@@ -234,7 +234,7 @@ func (n *Incremental) rebuild(side *sideRef) {
 	c.decided.remove(c.subjectIDs[side.subject])
 	built := n.b.build(&c.subjects.list[side.subject], side.direction)
 	s.Tables[side.direction] = c.placer.place(&built)
-	c.report(s, &built.found)
+	c.report(s, &built.met)
 	c.decisionIDsFrom(&n.c.hashed)
 	c.subjectIDs[side.subject], n.buf = subjectID(c.plan, s, n.buf)
 	c.decided.add(c.subjectIDs[side.subject])
@@ -254,7 +254,7 @@ func (n *Incremental) join(i int, s *subject) {
 	for d := range ir.NumDirections {
 		built := n.b.build(&c.subjects.list[at], d)
 		ps.Tables[d] = c.placer.place(&built)
-		c.report(ps, &built.found)
+		c.report(ps, &built.met)
 	}
 	c.decisionIDsFrom(&c.hashed)
 	var id plan.ID

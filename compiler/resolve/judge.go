@@ -6,10 +6,11 @@ import (
 	"github.com/weir-mesh/weir/compiler/plan"
 )
 
-// unknown is the decision for an in-cluster address that no object explains (S3).
-func (b *tableBuilder) unknown() uint16 {
+// unknown adds the decision for an in-cluster address that no object explains (S3). It is a table's first, 0, which is
+// what the cells of a new line hold.
+func (b *tableBuilder) unknown() {
 	o := plan.Outcome{Verdict: plan.Deny, Reason: plan.ByUnknownAddress, Rule: plan.None, Policy: plan.None, List: plan.None}
-	return b.add(local{list: plan.None, auditList: plan.None, Decision: plan.Decision{Outcome: o, Audit: o, Log: b.c.in.Config.LogDenied && b.chain.enrolled}})
+	b.add(local{list: plan.None, auditList: plan.None, Decision: plan.Decision{Outcome: o, Audit: o, Log: b.c.in.Config.LogDenied && b.chain.enrolled}})
 }
 
 // add keeps a decision. A table with more than a cell can number denies what is over, with a finding.
@@ -28,7 +29,7 @@ func (b *tableBuilder) decide(m bitset) uint16 {
 	if !fresh {
 		return b.memo[number]
 	}
-	b.memo = append(b.memo, 0)
+	b.memo = append(b.memo[:number], 0)
 	d := b.judge(m)
 	next, t := b.afterNextEnd(m)
 	for next != nil {

@@ -38,7 +38,6 @@ func (c *compiler) findMentioned() {
 	for _, p := range c.policies {
 		m.policy(p)
 	}
-	m.podBlocks, m.allBlocks = sortedPrefixes(m.podBlocks), sortedPrefixes(m.allBlocks)
 }
 
 func (m *mentioned) policy(p *ir.Policy) {

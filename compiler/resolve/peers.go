@@ -39,6 +39,7 @@ func (c *compiler) buildPeers() {
 	}
 	b.intern(plan.Peer{Kind: plan.UnknownPeer})
 	c.plan.Ranges = ranges(&c.in.Config, inv.Nodes)
+	c.plan.NodeRanges, c.plan.ServiceRanges = masked(c.in.Config.NodeRanges), masked(c.in.Config.ServiceRanges)
 	b.world()
 	b.nodes(inv.Nodes)
 	b.pods(inv.Pods)
@@ -51,10 +52,16 @@ func ranges(cfg *inventory.Config, nodes []inventory.Node) []netip.Prefix {
 	for i := range nodes {
 		all = append(all, nodes[i].PodCIDRs...)
 	}
-	for i := range all {
-		all[i] = all[i].Masked()
+	return masked(all)
+}
+
+// masked returns ranges in order, each once, without the bits behind their lengths.
+func masked(in []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range in {
+		out = append(out, p.Masked())
 	}
-	return sortedPrefixes(all)
+	return sortedPrefixes(out)
 }
 
 func (b *peerBuilder) namespaces(all []inventory.Namespace) {

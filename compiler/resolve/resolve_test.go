@@ -256,6 +256,7 @@ func TestDigestsFollowContentOnly(t *testing.T) {
 	p, _ := newWorld(a, b).compile(t)
 	w := newWorld(b, a)
 	w.policies[0].Pos, w.policies[1].Rules[0].Pos = diag.Position{File: "x.cue", Line: 9}, diag.Position{File: "y.cue", Line: 3}
+	w.cfg.Pos = diag.Position{File: "z.cue", Line: 1, Col: 2, EndCol: 3}
 	slices.Reverse(w.inv.Pods)
 	w.pod("shop", "web", "10.0.0.77")
 	w.inv.Pods[len(w.inv.Pods)-1].Name = "web-2"

@@ -32,7 +32,7 @@ func keyWidth(sets int) int { return max(1, (sets+7)/8) }
 // find collects the keys in k.keys. Of the broad sets it asks the classes of identities; of the others it visits the
 // smaller part, whose keys differ from the rest's.
 func (k *rowKeys) find(c *compiler, sets []int32) {
-	stride := max(1, (len(sets)+63)/64)
+	stride := max(1, wordsFor(len(sets)))
 	k.keys.reset(stride)
 	k.base, k.diff = emptied(k.base, stride), emptied(k.diff, stride)
 	if len(sets) == 0 {

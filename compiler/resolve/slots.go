@@ -24,6 +24,9 @@ type slot struct {
 	ports    []interval
 }
 
+// specials is how many slots a table has beside those of its rules.
+const specials = 2
+
 // special slots hold facts about the cell, not rules.
 type special struct {
 	// provable is the slot of "TCP with an enrolled endpoint": both ends can prove who they are (S18).

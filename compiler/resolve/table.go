@@ -14,14 +14,7 @@ type built struct {
 	decisions []local
 	// lists are the request lists that the decisions name by their places here.
 	lists [][]plan.Entry
-	found
-}
-
-// found is what a table's compile met that a person must know.
-type found struct {
-	tooLong   bool
-	conflicts map[[2]plan.RuleIndex]bool
-	unserved  map[plan.RuleIndex]bool
+	met
 }
 
 // local is a decision of one table: list and auditList are places among the table's request lists, or plan.None, and
@@ -86,13 +79,13 @@ func (b *tableBuilder) build(s *subject, d ir.Direction) built {
 	var out built
 	t := &out.table
 	t.PeerSets = b.sets()
-	b.words = (len(b.chain.slots) + 2 + 63) / 64
+	b.words = wordsFor(len(b.chain.slots) + specials)
 	b.prepare()
 	b.ports(t)
 	b.findRows(t)
 	b.fill(t)
 	out.decisions, out.lists = slices.Clone(b.decisions), b.lists
-	out.found = found{b.chain.tooLong || b.chain.cut, b.chain.conflicts, b.chain.unserved}
+	out.met = b.chain.met
 	return out
 }
 

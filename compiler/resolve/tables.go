@@ -29,7 +29,7 @@ func (c *compiler) buildTables() {
 	for i := range all {
 		for d := range all[i] {
 			c.plan.Subjects[i].Tables[d] = c.placer.place(&all[i][d])
-			c.report(&c.plan.Subjects[i], &all[i][d].found)
+			c.report(&c.plan.Subjects[i], &all[i][d].met)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/weir-mesh/weir/compiler/diag"
@@ -24,6 +25,63 @@ func TestTooManyPasses(t *testing.T) {
 	}
 	if got := c.ask(t, w.podEnd(web), w.podEnd(db)).Ingress; got.Verdict != plan.Deny || got.Reason != plan.ByCapacity || !c.found.HasErrors() {
 		t.Errorf("got %+v, findings %v", got, c.found)
+	}
+}
+
+// TestLongestList has lists as long as a waypoint holds, 4,096 entries, and just longer: by combining the layers, by
+// combining objects of one priority, and by repeating what comes after each conditional pass.
+func TestLongestList(t *testing.T) {
+	requests := func(a ir.Action, name string, n int) (rules []ir.Rule) {
+		for i := range n {
+			r := ingress(a)
+			r.Plaintext = a == ir.Allow
+			r.HTTP = []ir.HTTPMatch{{Methods: []string{fmt.Sprint(name, i)}}}
+			rules = append(rules, r)
+		}
+		return rules
+	}
+	k8s := func(n int) ir.Policy { return policy(ir.Orchestrator, ir.Baseline, requests(ir.Allow, "K", n)...) }
+	mesh := func(n int) ir.Policy { return policy(ir.Mesh, ir.Namespace, requests(ir.Allow, "M", n)...) }
+	passes := func(n int) ir.Policy { return policy(ir.Mesh, ir.Admin, requests(ir.Pass, "P", n)...) }
+	tied := func(n int) (out []ir.Policy) {
+		for i := range n {
+			out = append(out, policy(ir.Mesh, ir.Admin, requests(ir.Allow, fmt.Sprint("T", i, "."), 1)...))
+		}
+		return out
+	}
+	tiedPasses := func(priority int32) (out []ir.Policy) {
+		for i := range 12 {
+			p := policy(ir.Mesh, ir.Admin, requests(ir.Pass, fmt.Sprint("T", priority, ".", i, "."), 1)...)
+			p.Priority = priority
+			out = append(out, p)
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		policies []ir.Policy
+		want     plan.Verdict
+	}{
+		"64 by 64":                              {[]ir.Policy{k8s(63), mesh(63)}, plan.Redirect},
+		"64 by 65":                              {[]ir.Policy{k8s(63), mesh(64)}, plan.Deny},
+		"12 of one priority":                    {tied(12), plan.Redirect},
+		"13 of one priority":                    {tied(13), plan.Deny},
+		"63 passes":                             {[]ir.Policy{passes(63), mesh(63)}, plan.Redirect},
+		"64 passes":                             {[]ir.Policy{passes(64), mesh(63)}, plan.Deny},
+		"40 of one priority":                    {tied(40), plan.Deny},
+		"passes of all combinations, and again": {append(slices.Concat(tiedPasses(0), tiedPasses(1), tiedPasses(2), tiedPasses(3)), mesh(4000)), plan.Deny},
+	} {
+		w := smallWorld(lines(c.policies)...)
+		got, err := compile(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := got.ask(t, w.podEnd(web), w.podEnd(db)).Ingress
+		if d.Verdict != c.want || (d.Reason == plan.ByCapacity) != (c.want == plan.Deny) || got.found.HasErrors() != (c.want == plan.Deny) {
+			t.Errorf("%s: %s by %s, findings %v", name, d.Verdict, d.Reason, got.found)
+		}
+		if d.List != plan.None && len(got.plan.Lists[d.List].Entries) != 4096 {
+			t.Errorf("%s: %d entries", name, len(got.plan.Lists[d.List].Entries))
+		}
 	}
 }
 
