@@ -379,8 +379,9 @@ type Plan struct {
 	Endpoints []Endpoint
 	Nodes     []Node
 	Waypoints []Waypoint
-	// Ranges are the in-cluster ranges (S3).
-	Ranges []netip.Prefix
+	// Ranges are the in-cluster ranges (S3); NodeRanges and ServiceRanges are those of nodes and services, the others
+	// are pods'.
+	Ranges, NodeRanges, ServiceRanges []netip.Prefix
 	// Addresses finds the identity of an address.
 	Addresses AddressTable
 	// PolicyDigest, DecisionDigest and NodeDigest are hexadecimal SHA-256 (design: the plan's three parts).
