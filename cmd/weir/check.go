@@ -71,13 +71,23 @@ func (a *app) meaning(r *compile.Result) (diag.List, error) {
 	return append(list, capacity(r)...), nil
 }
 
-// CodeNothingRead: neither a policy nor a workload was read.
-const CodeNothingRead diag.Code = "WEIR2043"
+// What a clean bill does not say.
+const (
+	// CodeNothingRead: neither a policy nor a workload was read.
+	CodeNothingRead diag.Code = "WEIR2043"
+	// CodeNoWorkloads: policies were read, and nothing that they could select.
+	CodeNoWorkloads diag.Code = "WEIR2044"
+)
 
-// nothingRead warns where a clean bill says nothing, as after a wrong path.
+// nothingRead says where a clean bill says nothing, as after a wrong path, or only half of what it seems to.
 func nothingRead(r *compile.Result) diag.List {
-	if len(r.Policies) > 0 || r.Inventory != nil && len(r.Inventory.Pods) > 0 {
+	switch {
+	case r.Inventory != nil && len(r.Inventory.Pods) > 0:
 		return nil
+	case len(r.Policies) > 0:
+		return diag.List{{Code: CodeNoWorkloads, Severity: diag.Note,
+			Message: "no workload was read: whom the policies' selectors pick, and what their rules decide, was not checked",
+			Hint:    "name the manifests of the workloads, too"}}
 	}
 	return diag.List{{Code: CodeNothingRead, Severity: diag.Warning, Message: "no policy and no workload was read: there is nothing to check",
 		Hint: "name the files or folders that hold them"}}

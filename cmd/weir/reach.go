@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +31,11 @@ func (a *app) reach(ctx context.Context, args []string) error {
 	r, err := a.load(ctx, args)
 	if err != nil {
 		return err
+	}
+	for _, d := range nothingRead(r) { // an empty list would say that nothing may talk
+		if _, err := fmt.Fprintln(a.err, d.Error()); err != nil {
+			return err
+		}
 	}
 	n, err := a.names(r)
 	if err != nil {
