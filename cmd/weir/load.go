@@ -121,9 +121,9 @@ func (a *app) status(r *compile.Result, l diag.List) int {
 }
 
 // annotate writes findings as workflow commands where GitHub Actions runs us. They go to stderr, which the runner
-// reads, too, so that stdout holds the verb's result and nothing else.
+// reads, too, so that stdout holds the verb's result and nothing else; -o github has written them already.
 func (a *app) annotate(r *compile.Result, l diag.List) error {
-	if a.env("GITHUB_ACTIONS") != "true" {
+	if a.env("GITHUB_ACTIONS") != "true" || a.flags.output == "github" {
 		return nil
 	}
 	return diag.GitHub(a.err, l, r.Sources)

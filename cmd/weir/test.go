@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-mesh/weir/compiler/analyze"
 	"github.com/weir-mesh/weir/compiler/compile"
+	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/schemas/v1alpha1"
@@ -23,14 +24,14 @@ func (a *app) testCommand() *cobra.Command {
 		Long: `Test runs the tests in tests.cue and *_tests.cue against the compiled plan. With --kernel it also runs them, and a
 sample of all flows weighted to boundaries, through the real BPF program (Linux, root), and compares verdict, rule and
 audit rule with the plan's.`,
-		Example: "  weir test --coverage policies/ manifests/",
+		Example: "  weir test --coverage policies/ manifests/\n  weir test -o github policies/ manifests/",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.test(cmd.Context(), args, coverage, kernel)
 		},
 	}
 	cmd.Flags().BoolVar(&coverage, "coverage", false, "list the rules that decide no test")
 	cmd.Flags().BoolVar(&kernel, "kernel", false, "run through the BPF program, too")
-	a.outputFlag(cmd, "text", "json")
+	a.outputFlag(cmd, "text", "json", "github")
 	return cmd
 }
 
@@ -63,7 +64,7 @@ func (a *app) test(ctx context.Context, args []string, coverage, kernel bool) er
 			return exit(statusUnknown, fmt.Errorf("running the kernel's program: %w", err))
 		}
 	}
-	if err := a.writeTests(report); err != nil {
+	if err := a.writeTests(r, report, tests); err != nil {
 		return err
 	}
 	if report.Failed > 0 || report.Kernel != nil && report.Kernel.Mismatches > 0 {
@@ -106,9 +107,36 @@ func (k *kernelReport) text(w io.Writer, st analyze.Style) error {
 	return err
 }
 
-func (a *app) writeTests(report *testReport) error {
-	if a.flags.output == "json" {
+// CodeTestFailed: a test of the package failed.
+const CodeTestFailed diag.Code = "WEIR2045"
+
+// failures are the tests that failed, and what the kernel decides otherwise, as findings.
+func (t *testReport) failures(tests []analyze.Test) diag.List {
+	var l diag.List
+	for i := range t.Tests {
+		if f := &t.Tests[i]; !f.OK {
+			l.Add(diag.Diagnostic{Code: CodeTestFailed, Severity: diag.Error, Pos: tests[i].Pos,
+				Message: f.Name + ": " + f.Text[0], Hint: strings.Join(f.Text[1:], "\n")})
+		}
+	}
+	if t.Kernel != nil {
+		for _, text := range t.Kernel.Text {
+			l.Add(diag.Diagnostic{Code: CodeTestFailed, Severity: diag.Error, Message: "the kernel's program differs from the plan: " + text})
+		}
+	}
+	return l
+}
+
+func (a *app) writeTests(r *compile.Result, report *testReport, tests []analyze.Test) error {
+	failures := report.failures(tests)
+	if err := a.annotate(r, failures); err != nil {
+		return err
+	}
+	switch a.flags.output {
+	case "json":
 		return writeJSON(a.out, report)
+	case "github":
+		return diag.GitHub(a.out, failures, r.Sources)
 	}
 	st, err := a.style(a.out)
 	if err != nil {

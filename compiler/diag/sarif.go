@@ -35,7 +35,11 @@ func SARIF(w io.Writer, l List, version string, sources Sources) error {
 	for i := range l {
 		run.AddResult(sarifResult(&l[i], index, lines))
 	}
-	if err := sarif.NewReport().AddRun(run).PrettyWrite(w); err != nil {
+	err = sarif.NewReport().AddRun(run).PrettyWrite(w)
+	if err == nil {
+		_, err = io.WriteString(w, "\n") // the library ends without one
+	}
+	if err != nil {
 		return fmt.Errorf("writing SARIF: %w", err)
 	}
 	return nil
