@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"net/netip"
 	"slices"
-	"sync"
 
 	"github.com/weir-mesh/weir/compiler/plan"
 )
@@ -106,17 +105,10 @@ func flag(v bool) byte {
 // tableIDs hashes each subject's tables and returns an id for each subject.
 func (c *compiler) tableIDs() []plan.ID {
 	out := make([]plan.ID, len(c.plan.Subjects))
-	var wg sync.WaitGroup
-	workers := max(1, min(4, len(out)/64))
-	for w := range workers {
-		wg.Go(func() {
-			var buf []byte
-			for i := w; i < len(out); i += workers {
-				out[i], buf = subjectID(c.plan, &c.plan.Subjects[i], buf)
-			}
-		})
-	}
-	wg.Wait()
+	c.share(len(out), subjectsEach, func() func(int) {
+		var buf []byte
+		return func(i int) { out[i], buf = subjectID(c.plan, &c.plan.Subjects[i], buf) }
+	})
 	return out
 }
 

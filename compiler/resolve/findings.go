@@ -11,11 +11,7 @@ import (
 // report turns what a table's compile met into findings. Several tables may say the same; Compile drops repeats.
 func (c *compiler) report(s *plan.Subject, f *met) {
 	if f.tooLong || f.cut {
-		pos := diag.Position{}
-		if len(s.Policies) > 0 {
-			pos = c.plan.Policies[s.Policies[0]].Pos
-		}
-		c.diags.Add(diag.Diagnostic{Code: "WEIR3003", Severity: diag.Error, Pos: pos,
+		c.diags.Add(diag.Diagnostic{Code: "WEIR3003", Severity: diag.Error, Pos: c.plan.Policies[s.Policies[0]].Pos,
 			Message: fmt.Sprintf("the rules for these pods need more than %d request entries or %d classes; the connections are denied",
 				maxEntries, plan.MaxClasses),
 			Hint: "use fewer conditional pass rules, or objects of different priority"})
@@ -46,9 +42,6 @@ func (c *compiler) conflict(pair [2]plan.RuleIndex) {
 
 // unserved reports a layer-7 rule that meets connections which no waypoint can look into (S25).
 func (c *compiler) unserved(i plan.RuleIndex) {
-	if i == plan.None {
-		return
-	}
 	r := &c.plan.Rules[i]
 	what := "these pods have no waypoint: the connections are denied"
 	hint := "enrol the namespace, or set waypoints in the MeshConfig"
@@ -74,7 +67,7 @@ func (c *compiler) keepNeededWaypoints() {
 	needed := make([]bool, len(p.Waypoints))
 	for i := range p.Peers {
 		peer := &p.Peers[i]
-		if s := p.SubjectOf(plan.PeerIndex(i)); peer.Waypoint >= 0 && s != nil && redirects(p, s.Tables[ir.Ingress]) {
+		if s := p.SubjectOf(plan.PeerIndex(i)); peer.Waypoint >= 0 && redirects(p, s.Tables[ir.Ingress]) {
 			needed[peer.Waypoint] = true
 		}
 	}

@@ -87,7 +87,8 @@ func (c *compiler) inFamily(b plan.Backend, fam int) plan.Backend {
 
 func (c *compiler) serviceAddresses(s *inventory.Service) {
 	for _, a := range s.ClusterIPs {
-		if i, ok := c.plan.Addresses.Exact[a.Unmap()]; ok && i != 0 {
+		// A block of one address that a rule names owns it as little as the world does.
+		if _, taken := c.peers.owner[a.Unmap()]; taken {
 			c.diags.Add(diag.Diagnostic{Code: "WEIR2101", Severity: diag.Error, Pos: s.Pos,
 				Message: fmt.Sprintf("service %s/%s and a pod or node both have the address %s", s.Namespace, s.Name, a),
 				Hint:    "until this is settled, traffic with the address is denied"})

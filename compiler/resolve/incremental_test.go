@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/weir-mesh/weir/compiler/inventory"
@@ -77,6 +78,21 @@ func compare(t *testing.T, seed uint64, step int, got, want *plan.Plan) {
 		if !bytes.Equal(a, b) {
 			t.Fatalf("seed %d step %d: %s differs from a cold compile's", seed, step, name)
 		}
+	}
+}
+
+// TestIncrementalLeavesItsInputAlone: a change is no change of what the caller holds.
+func TestIncrementalLeavesItsInputAlone(t *testing.T) {
+	w := newWorld(mesh("a", in(ir.Allow, nil, nil)))
+	w.policies, w.inv.Pods = slices.Grow(w.policies, 4), slices.Grow(w.inv.Pods, 4)
+	inc := resolve.NewIncremental(resolve.Input{Policies: w.policies, Inventory: &w.inv, Config: w.cfg, Now: now})
+	inc.AddPolicy(mesh("b", in(ir.Allow, nil, nil)))
+	inc.AddPod(newPod(rand.New(rand.NewPCG(1, 1)), 0))
+	if p := w.policies[:2][1]; p.Name != "" {
+		t.Errorf("policy %s stands behind the input's last", p.Name)
+	}
+	if p := w.inv.Pods[:4][3]; p.Name != "" {
+		t.Errorf("pod %s stands behind the input's last", p.Name)
 	}
 }
 

@@ -5,9 +5,7 @@ package resolve
 import (
 	"cmp"
 	"net/netip"
-	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/weir-mesh/weir/compiler/diag"
@@ -125,24 +123,7 @@ func (c *compiler) record() {
 	for i := range c.policies {
 		c.recordPolicy(i)
 	}
-	workers := min(c.workers(), max(1, len(c.policies)/256))
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			for i := w; i < len(c.policies); i += workers {
-				c.identify(i)
-			}
-		})
-	}
-	wg.Wait()
-}
-
-// workers is how many goroutines may share out work.
-func (c *compiler) workers() int {
-	if c.in.Workers > 0 {
-		return c.in.Workers
-	}
-	return runtime.GOMAXPROCS(0)
+	c.share(len(c.policies), policiesEach, func() func(int) { return c.identify })
 }
 
 func (c *compiler) recordPolicy(i int) {

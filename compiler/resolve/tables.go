@@ -1,9 +1,6 @@
 package resolve
 
 import (
-	"sync"
-	"sync/atomic"
-
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 )
@@ -12,19 +9,14 @@ import (
 // the order of the subjects, whatever order the workers finished in.
 func (c *compiler) buildTables() {
 	all := make([][ir.NumDirections]built, len(c.plan.Subjects))
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(c.workers(), max(1, len(all))) {
-		wg.Go(func() {
-			b := newTableBuilder(c)
-			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
-				for d := range ir.NumDirections {
-					all[i][d] = b.build(&c.subjects.list[i], d)
-				}
+	c.share(len(all), tablesEach, func() func(int) {
+		b := newTableBuilder(c)
+		return func(i int) {
+			for d := range ir.NumDirections {
+				all[i][d] = b.build(&c.subjects.list[i], d)
 			}
-		})
-	}
-	wg.Wait()
+		}
+	})
 	c.placer = newPlacer(c.plan)
 	for i := range all {
 		for d := range all[i] {
