@@ -265,11 +265,10 @@ func (n *Incremental) join(i int, s *subject) {
 	b.register(c, at)
 }
 
-// leave takes an identity out of its subject, and the subject out of the plan when nobody is left.
+// leave takes an identity out of its subject, for another one, and the subject out of the plan when nobody is left.
 func (n *Incremental) leave(i int) {
 	c, b := n.c, n.by
 	at := c.plan.Peers[i].Subject
-	c.plan.Peers[i].Subject = plan.None
 	if at < 0 {
 		return
 	}

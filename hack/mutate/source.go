@@ -23,14 +23,12 @@ type state uint8
 const (
 	killed state = iota
 	survived
-	// excused mutants survive and are listed as equivalent.
-	excused
 	notCompiled
 	untested
 )
 
 func (s state) String() string {
-	return [...]string{"killed", "survived", "equivalent", "not compiled", "not tested"}[s]
+	return [...]string{"killed", "survived", "not compiled", "not tested"}[s]
 }
 
 // mutant is one small change.
@@ -43,9 +41,7 @@ type mutant struct {
 	// by is what noticed it; trials and suites count those in which it makes a difference to some value.
 	by             string
 	trials, suites int
-	// reason is why nobody could notice it.
-	reason string
-	edits  []edit
+	edits          []edit
 }
 
 // place is "file:function:line".
