@@ -117,7 +117,11 @@ func (a *app) writeFindings(r *compile.Result, list diag.List) error {
 func wasRead(r *compile.Result) string {
 	rules, workloads := 0, map[inventory.Workload]bool{}
 	for i := range r.Policies {
-		rules += len(r.Policies[i].Rules)
+		for j := range r.Policies[i].Rules {
+			if !r.Policies[i].Rules[j].Implied {
+				rules++
+			}
+		}
 	}
 	if r.Inventory != nil {
 		for i := range r.Inventory.Pods {

@@ -127,7 +127,9 @@ func (l *linter) policy(i plan.PolicyIndex, pods bool) {
 			"its subject is "+selectorText(&p.Source.Subject)+"; nothing that was read is that")
 	}
 	for _, r := range l.rules[i] {
-		l.rule(r, p, pods && selected)
+		if !l.plan.Rules[r].Source.Implied {
+			l.rule(r, p, pods && selected)
+		}
 	}
 }
 

@@ -243,9 +243,12 @@ func (t *tester) passed(f plan.Flow, req *plan.Request) {
 }
 
 func (t *tester) coverage() *Coverage {
-	c := &Coverage{Rules: len(t.plan.Rules), NotCovered: []RuleRef{}}
+	c := &Coverage{NotCovered: []RuleRef{}}
 	for i, covered := range t.decided {
-		if covered {
+		if t.plan.Rules[i].Source.Implied {
+			continue
+		}
+		if c.Rules++; covered {
 			c.Covered++
 		} else {
 			c.NotCovered = append(c.NotCovered, t.places.rule(plan.RuleIndex(i)))

@@ -25,7 +25,11 @@ func (p *Policy) AppendCanonical(b []byte) []byte {
 // AppendCanonical appends the rule without positions.
 func (r *Rule) AppendCanonical(b []byte) []byte {
 	b = append(b, byte(r.Direction), byte(r.Action))
-	b = binary.BigEndian.AppendUint32(b, uint32(r.Index))
+	index := uint32(r.Index)
+	if r.Implied {
+		index |= 1 << 31
+	}
+	b = binary.BigEndian.AppendUint32(b, index)
 	b = appendStrings(b, r.Name, r.Exception)
 	b = appendBools(b, r.Audit, r.Plaintext, r.Peers == nil, r.Ports == nil, r.HTTP == nil, r.Log == nil, r.Log != nil && *r.Log)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(r.Peers)))

@@ -114,6 +114,8 @@ type Rule struct {
 	NotAfter time.Time
 	// Log overrides the default for logging: nil is the default.
 	Log *bool
+	// Implied rules are no text of the source's: its API adds them. Nothing is said about them beyond what they decide.
+	Implied bool
 }
 
 // Peer is one alternative of a rule's from or to: exactly one field is set (S15).

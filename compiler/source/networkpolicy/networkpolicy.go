@@ -78,6 +78,17 @@ func (l *lowering) spec(s *netv1.NetworkPolicySpec) {
 		r := &s.Egress[i]
 		l.rule(ir.Egress, i, "spec.egress", "to", r.To, r.Ports)
 	}
+	l.localNode(len(s.Ingress))
+}
+
+// localNode allows what NetworkPolicySpec.ingress allows beside the rules: "traffic is allowed to a pod if there are no
+// NetworkPolicies selecting the pod […], OR if the traffic source is the pod's local node". Probes come from there. Of
+// egress the API says no such thing.
+func (l *lowering) localNode(index int) {
+	if l.policy.Isolate[ir.Ingress] {
+		l.policy.Rules = append(l.policy.Rules, ir.Rule{Direction: ir.Ingress, Index: index, Pos: l.policy.Pos, Action: ir.Allow, Implied: true,
+			Peers: []ir.Peer{{Entity: ir.OwnNode, Pos: l.policy.Pos}}})
+	}
 }
 
 // isolation follows policyTypes: "If this field is not specified, it will default based on the existence of ingress
