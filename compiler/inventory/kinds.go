@@ -13,6 +13,7 @@ const (
 	CodeForeign  diag.Code = "WEIR5001"
 	CodeUnknown  diag.Code = "WEIR5002"
 	CodeNetworks diag.Code = "WEIR5003"
+	CodeBuilt    diag.Code = "WEIR5004"
 )
 
 // class says what becomes of a kind that nothing here reads.
@@ -71,6 +72,10 @@ func classOf(group, kind string) class {
 
 // other counts or reports an object of a kind that nothing here reads.
 func (r *reader) other(o *manifest.Object) {
+	if o.Group() == manifest.KustomizeGroup {
+		r.kustomization(o)
+		return
+	}
 	switch classOf(o.Group(), o.Kind) {
 	case harmless:
 		r.counted[o.Kind]++
@@ -83,8 +88,11 @@ func (r *reader) other(o *manifest.Object) {
 
 // notUnderstood reports what could make the plan wrong (S33).
 func (r *reader) notUnderstood(code diag.Code, pos diag.Position, message string) {
-	d := diag.Diagnostic{Code: code, Severity: diag.Error, Pos: pos, Message: message,
-		Hint: "leave it out of the input, or give --lenient to go on without it: what it touches is then unknown"}
+	r.notUnderstoodBut(code, pos, message, "leave it out of the input, or give --lenient to go on without it: what it touches is then unknown")
+}
+
+func (r *reader) notUnderstoodBut(code diag.Code, pos diag.Position, message, hint string) {
+	d := diag.Diagnostic{Code: code, Severity: diag.Error, Pos: pos, Message: message, Hint: hint}
 	if r.options.Lenient {
 		d.Severity, d.Hint = diag.Warning, "what it touches is unknown: the verdicts leave it out"
 	}

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -27,6 +28,7 @@ func (f *fileParse) object(n *yaml.Node, apiVersion, kind string, depth int) {
 	if v := text(n, "apiVersion"); v != "" {
 		apiVersion = v
 	}
+	apiVersion, kind, name := f.kustomization(apiVersion, kind)
 	if kind == "" || apiVersion == "" {
 		f.errorAt(CodeNotObject, f.src.span(n), "an object without "+missing(apiVersion), "a Kubernetes object says apiVersion and kind; keep other YAML elsewhere")
 		return
@@ -39,12 +41,9 @@ func (f *fileParse) object(n *yaml.Node, apiVersion, kind string, depth int) {
 	if err := e.value(n, 0); err != nil {
 		return // reported
 	}
-	o := &Object{APIVersion: apiVersion, Kind: kind, JSON: e.buf, src: f.src, node: n}
+	o := &Object{APIVersion: apiVersion, Kind: kind, Name: name, JSON: e.buf, src: f.src, node: n}
 	if _, meta := child(n, "metadata"); meta != nil {
-		o.Namespace, o.Name = text(meta, "namespace"), text(meta, "name")
-		if o.Name == "" {
-			o.Name = text(meta, "generateName")
-		}
+		o.Namespace, o.Name = text(meta, "namespace"), cmp.Or(text(meta, "name"), text(meta, "generateName"), name)
 	}
 	if o.Name == "" {
 		f.errorAt(CodeIncomplete, f.src.span(n), kind+" without metadata.name", "give it a name")

@@ -148,6 +148,26 @@ func object(name string) string {
 	return "apiVersion: v1\nkind: A\nmetadata: {name: " + name + "}\n"
 }
 
+// TestKustomization holds that a kustomization is known by its file, as kustomize knows it, and other files have to say what
+// they hold.
+func TestKustomization(t *testing.T) {
+	for name, want := range map[string]string{"a/kustomization.yaml": "kustomize.config.k8s.io/v1beta1 Kustomization kustomization.yaml",
+		"Kustomization.yml": "kustomize.config.k8s.io/v1beta1 Kustomization Kustomization.yml", "a/other.yaml": ""} {
+		objs, diags := Parse(name, []byte("resources: [a.yaml]\n"), Limits{})
+		got := ""
+		if len(objs) == 1 {
+			got = objs[0].APIVersion + " " + objs[0].Kind + " " + objs[0].Name
+		}
+		if got != want || (len(diags) == 0) != (want != "") {
+			t.Errorf("%s: %q %v", name, got, diags)
+		}
+	}
+	objs, diags := Parse("kustomization.yaml", []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"), Limits{})
+	if len(objs) != 1 || objs[0].Kind != "ConfigMap" || len(diags) != 0 {
+		t.Errorf("what says what it is: %v %v", objs, diags)
+	}
+}
+
 func TestReadFolders(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.yaml", object("a"))
