@@ -21,6 +21,7 @@ import (
 
 	"github.com/weir-mesh/weir/datapath"
 	"github.com/weir-mesh/weir/datapath/agent"
+	"github.com/weir-mesh/weir/internal/plain"
 	"github.com/weir-mesh/weir/internal/usage"
 )
 
@@ -34,7 +35,7 @@ func main() {
 	err := usage.Execute(ctx, command(os.Stdout, os.Stderr))
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "weir-agent:", err)
+		fmt.Fprintln(os.Stderr, "weir-agent:", plain.Text(err.Error()))
 		os.Exit(2) // it could not begin
 	}
 }
@@ -103,9 +104,9 @@ func attachMode(s string) (datapath.AttachMode, error) {
 func logger(w io.Writer, format string) (*slog.Logger, error) {
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, nil)), nil
+		return slog.New(slog.NewTextHandler(w, nil)), nil // which quotes what is not printable
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, nil)), nil
+		return slog.New(slog.NewJSONHandler(plain.JSON(w), nil)), nil
 	}
 	return nil, fmt.Errorf("--log-format %s: text or json", format)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/weir-mesh/weir/compiler/analyze"
 	"github.com/weir-mesh/weir/compiler/source/cuesrc"
+	"github.com/weir-mesh/weir/internal/plain"
 	"github.com/weir-mesh/weir/internal/usage"
 )
 
@@ -77,7 +78,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 		status = e.status
 	}
 	if e == nil || e.err != nil {
-		_, _ = fmt.Fprintf(a.err, "weir: %s\n", strings.TrimSpace(err.Error()))
+		_, _ = fmt.Fprintf(a.err, "weir: %s\n", plain.Text(strings.TrimSpace(err.Error())))
 	}
 	return status
 }
@@ -133,11 +134,24 @@ func (a *app) outputFlag(cmd *cobra.Command, formats ...string) {
 		a.flags.output = *format
 		for _, f := range formats {
 			if f == a.flags.output {
+				a.out = safely(a.out, f)
 				return inner(cmd, args)
 			}
 		}
 		return exit(statusUnknown, fmt.Errorf("-o %s is no format of %s: %s", a.flags.output, cmd.Name(), strings.Join(formats, ", ")))
 	}
+}
+
+// safely keeps what names and paths hold from driving a terminal. Text for people, which may be coloured, sees to it
+// where it is put together.
+func safely(w io.Writer, format string) io.Writer {
+	switch format {
+	case "text", "table":
+		return w
+	case "json", "sarif":
+		return plain.JSON(w)
+	}
+	return plain.Writer(w)
 }
 
 // style says how text looks: colour where the output is a terminal and NO_COLOR is not set (https://no-color.org).

@@ -22,6 +22,7 @@ import (
 	"github.com/weir-mesh/weir/compiler/route"
 	"github.com/weir-mesh/weir/compiler/source/manifest"
 	"github.com/weir-mesh/weir/compiler/source/weirroute"
+	"github.com/weir-mesh/weir/internal/plain"
 )
 
 // The files of a compiled plan.
@@ -100,7 +101,7 @@ func (a *app) compileTo(ctx context.Context, args []string, out string, generati
 		return writeJSON(a.out, rec)
 	}
 	_, err = fmt.Fprintf(a.out, "policy    %s\ndecision  %s\nnodes     %s\n%s, %s, generation %d · written to %s\n", rec.Policy, rec.Decision, rec.Nodes,
-		count(len(project.NodeNames(p)), "node", "nodes"), count(len(p.Waypoints), "waypoint", "waypoints"), rec.Generation, out)
+		count(len(project.NodeNames(p)), "node", "nodes"), count(len(p.Waypoints), "waypoint", "waypoints"), rec.Generation, plain.Line(out))
 	return err
 }
 

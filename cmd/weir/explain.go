@@ -15,6 +15,7 @@ import (
 	"github.com/weir-mesh/weir/compiler/analyze"
 	"github.com/weir-mesh/weir/compiler/compile"
 	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/internal/plain"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -152,7 +153,7 @@ func (a *app) explainFlows(ctx context.Context, name string) error {
 }
 
 func (a *app) answerFlows(ctx context.Context, n *analyze.Names, in io.Reader) error {
-	bad, err := n.Flows(ctx, a.out, in, runtime.GOMAXPROCS(0))
+	bad, err := n.Flows(ctx, plain.JSON(a.out), in, runtime.GOMAXPROCS(0))
 	switch {
 	case err != nil:
 		return exit(statusUnknown, err)

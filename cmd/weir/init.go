@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weir-mesh/weir/internal/plain"
 	"github.com/weir-mesh/weir/internal/usage"
 )
 
@@ -56,10 +57,10 @@ func (a *app) init(dir string) error {
 		if err := os.WriteFile(to, b, 0o644); err != nil {
 			return exit(statusUnknown, err)
 		}
-		if _, err := fmt.Fprintln(a.out, to); err != nil {
+		if _, err := fmt.Fprintln(a.out, plain.Line(to)); err != nil {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(a.out, "next: weir check %s && weir test %s\n", dir, dir)
+	_, err = fmt.Fprintf(a.out, "next: weir check %[1]s && weir test %[1]s\n", plain.Line(dir))
 	return err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/datapath/lab"
+	"github.com/weir-mesh/weir/internal/plain"
 	"github.com/weir-mesh/weir/internal/usage"
 )
 
@@ -54,7 +55,7 @@ func (a *app) labRunCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		out := a.out
+		out := plain.Writer(a.out)
 		if a.flags.output == "json" {
 			out = io.Discard // the result says it all at the end
 		}
@@ -111,7 +112,7 @@ func (a *app) labUpCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return lab.Up(cmd.Context(), src, paths, lab.Options{Nodes: *nodes, Out: a.out})
+		return lab.Up(cmd.Context(), src, paths, lab.Options{Nodes: *nodes, Out: plain.Writer(a.out)})
 	}
 	return cmd
 }
@@ -168,7 +169,7 @@ func (a *app) labProbeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ok, err := s.Probe(cmd.Context(), src, args[0], args[1], key, a.out)
+			ok, err := s.Probe(cmd.Context(), src, args[0], args[1], key, plain.Writer(a.out))
 			if err == nil && !ok {
 				return exit(statusWrong, nil)
 			}
@@ -179,7 +180,7 @@ func (a *app) labProbeCommand() *cobra.Command {
 
 func (a *app) labDownCommand() *cobra.Command {
 	return &cobra.Command{Use: "down", Short: "Take the lab away, and what killed labs left", Args: usage.None,
-		RunE: func(*cobra.Command, []string) error { return lab.Down(a.out) }}
+		RunE: func(*cobra.Command, []string) error { return lab.Down(plain.Writer(a.out)) }}
 }
 
 // nearer writes paths as seen from the working folder, for positions that read well.

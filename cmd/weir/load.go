@@ -12,6 +12,7 @@ import (
 	"github.com/weir-mesh/weir/compiler/inventory"
 	"github.com/weir-mesh/weir/compiler/source/cuesrc"
 	"github.com/weir-mesh/weir/compiler/source/manifest"
+	"github.com/weir-mesh/weir/internal/plain"
 )
 
 // paths are what -f and the arguments name.
@@ -74,7 +75,7 @@ func (a *app) tellUnknown(r *compile.Result) error {
 		d := &r.Diagnostics[i]
 		switch d.Code {
 		case inventory.CodeForeign, inventory.CodeUnknown, inventory.CodeNetworks, manifest.CodeNotObject:
-			if _, err := fmt.Fprintln(a.err, d.Error()); err != nil {
+			if _, err := fmt.Fprintln(a.err, plain.Line(d.Error())); err != nil {
 				return err
 			}
 		}

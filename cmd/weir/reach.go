@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-mesh/weir/compiler/analyze"
 	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/internal/plain"
 )
 
 func (a *app) reachCommand() *cobra.Command {
@@ -33,7 +34,7 @@ func (a *app) reach(ctx context.Context, args []string) error {
 		return err
 	}
 	for _, d := range nothingRead(r) { // an empty list would say that nothing may talk
-		if _, err := fmt.Fprintln(a.err, d.Error()); err != nil {
+		if _, err := fmt.Fprintln(a.err, plain.Line(d.Error())); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/internal/plain"
 	"github.com/weir-mesh/weir/schemas/v1alpha1"
 )
 
@@ -96,7 +97,7 @@ type kernelReport struct {
 func (k *kernelReport) text(w io.Writer, st analyze.Style) error {
 	var b strings.Builder
 	for _, t := range k.Text {
-		fmt.Fprintf(&b, "%s  %s\n", st.Red("FAIL"), t)
+		fmt.Fprintf(&b, "%s  %s\n", st.Red("FAIL"), plain.Line(t))
 	}
 	if more := k.Mismatches - len(k.Text); more > 0 {
 		fmt.Fprintf(&b, "      and %d more\n", more)

@@ -3,6 +3,8 @@ package analyze
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/weir-mesh/weir/internal/plain"
 )
 
 // Style says how text for people looks. Colour only adds: red what fails, yellow what to look at, dim what is
@@ -58,12 +60,5 @@ func width(s string) int { return utf8.RuneCountInString(s) }
 // pad fills a text up to n columns.
 func pad(s string, n int) string { return s + strings.Repeat(" ", max(0, n-width(s))) }
 
-// clean replaces control characters, which a name from a file may hold, so that no output drives a terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return utf8.RuneError
-		}
-		return r
-	}, s)
-}
+// clean keeps names from files from driving a terminal.
+func clean(s string) string { return plain.Line(s) }

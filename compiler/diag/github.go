@@ -6,6 +6,8 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+
+	"github.com/weir-mesh/weir/internal/plain"
 )
 
 // The escapes of GitHub's workflow commands: a property also ends at a comma or colon
@@ -32,7 +34,7 @@ func GitHub(w io.Writer, l List, sources Sources) error {
 func writeAnnotation(w *bufio.Writer, d *folded, lines *lineCache) {
 	command := map[Severity]string{Error: "error", Warning: "warning", Note: "notice"}[d.Severity]
 	var props []string
-	add := func(key, value string) { props = append(props, key+"="+escapeProperty.Replace(value)) }
+	add := func(key, value string) { props = append(props, key+"="+escapeProperty.Replace(plain.Line(value))) }
 	p := d.Pos
 	if p.File != "" {
 		add("file", filepath.ToSlash(p.File))
@@ -59,5 +61,5 @@ func writeAnnotation(w *bufio.Writer, d *folded, lines *lineCache) {
 	if d.Hint != "" {
 		text += "\n" + d.Hint
 	}
-	_, _ = fmt.Fprintf(w, "::%s %s::%s\n", command, strings.Join(props, ","), escapeData.Replace(text))
+	_, _ = fmt.Fprintf(w, "::%s %s::%s\n", command, strings.Join(props, ","), escapeData.Replace(plain.Text(text)))
 }

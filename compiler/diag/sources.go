@@ -104,27 +104,6 @@ func (p Position) end(line string) int {
 	return p.Col + n
 }
 
-// printable makes a text safe for one line of a terminal: control and direction-changing characters,
-// which could move the cursor or reorder what a reviewer sees, become U+FFFD, as do bytes that are
-// not UTF-8; line ends and tabs become spaces.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\r' || r == '\t':
-			return ' '
-		case unicode.IsControl(r) || isInvisible(r):
-			return utf8.RuneError
-		}
-		return r
-	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
-}
-
-// isInvisible reports characters that format text without a shape of their own: bidirectional
-// overrides, zero-width spaces, line separators.
-func isInvisible(r rune) bool {
-	return unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
-}
-
 // cells returns how many columns of a terminal a printable character takes.
 func cells(r rune) int {
 	if unicode.In(r, unicode.Mn, unicode.Me) {

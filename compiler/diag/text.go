@@ -7,6 +7,8 @@ import (
 	"path"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/weir-mesh/weir/internal/plain"
 )
 
 // tabWidth is how many columns a tab takes in an excerpt.
@@ -95,10 +97,10 @@ func (t *textWriter) severity(s Severity) (word, colour string) {
 
 func (t *textWriter) finding(d *folded) {
 	word, colour := t.severity(d.Severity)
-	if p := printable(d.Pos.String()); p != "" {
+	if p := plain.Line(d.Pos.String()); p != "" {
 		_, _ = t.WriteString(t.paint(bold, p) + ": ")
 	}
-	_, _ = fmt.Fprintf(t, "%s %s: %s\n", word, d.Code, printable(d.Message))
+	_, _ = fmt.Fprintf(t, "%s %s: %s\n", word, d.Code, plain.Line(d.Message))
 	if line, ok := t.lines.line(d.Pos.File, d.Pos.Line); ok {
 		text, marks := excerpt(line, d.Pos)
 		_, _ = fmt.Fprintf(t, "%s%s\n", t.paint(dim, fmt.Sprintf("%5d | ", d.Pos.Line)), text)
@@ -107,13 +109,13 @@ func (t *textWriter) finding(d *folded) {
 		}
 	}
 	if in := d.in(); in != "" {
-		_, _ = fmt.Fprintf(t, "   %s\n", printable(in))
+		_, _ = fmt.Fprintf(t, "   %s\n", plain.Line(in))
 	}
 	for _, r := range d.Related {
-		_, _ = fmt.Fprintf(t, "   %s %s\n", t.paint(bold, printable(near(r.Pos, d.Pos))), printable(r.Message))
+		_, _ = fmt.Fprintf(t, "   %s %s\n", t.paint(bold, plain.Line(near(r.Pos, d.Pos))), plain.Line(r.Message))
 	}
 	if d.Hint != "" {
-		_, _ = fmt.Fprintf(t, "   %s\n", printable(d.Hint))
+		_, _ = fmt.Fprintf(t, "   %s\n", plain.Line(d.Hint))
 	}
 	_, _ = t.WriteString("\n")
 }
@@ -150,7 +152,7 @@ func excerpt(line string, p Position) (text, marks string) {
 		case r == '\t':
 			n = tabWidth - col%tabWidth
 			shown = strings.Repeat(" ", n)
-		case r == utf8.RuneError || printable(shown) != shown:
+		case r == utf8.RuneError || plain.Line(shown) != shown:
 			shown, n = string(utf8.RuneError), 1
 		}
 		out.WriteString(shown)

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/weir-mesh/weir/datapath"
+	"github.com/weir-mesh/weir/internal/plain"
 )
 
 // The metrics. Counters of packets and bytes are the kernel's own, read at each scrape: they go on while no agent runs.
@@ -99,8 +100,9 @@ func (a *agent) collectRules(c *datapath.Counters, counter func(*prometheus.Desc
 		return // between two plans; the next scrape has them
 	}
 	for i := range p.Rules {
-		counter(descRulePkts, c.Rules[i].Packets, p.Rules[i].Name, p.Rules[i].ID.String())
-		counter(descRuleBytes, c.Rules[i].Bytes, p.Rules[i].Name, p.Rules[i].ID.String())
+		name := plain.Line(p.Rules[i].Name)
+		counter(descRulePkts, c.Rules[i].Packets, name, p.Rules[i].ID.String())
+		counter(descRuleBytes, c.Rules[i].Bytes, name, p.Rules[i].ID.String())
 	}
 }
 
@@ -129,9 +131,10 @@ func (a *agent) serve(ctx context.Context, wg *sync.WaitGroup, l net.Listener) {
 // enforces is in the text.
 func (a *agent) health(w http.ResponseWriter, _ *http.Request) {
 	s := a.read()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if s.failure != "" {
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = fmt.Fprintf(w, "the plan is not enforced: %s\n", s.failure)
+		_, _ = fmt.Fprintf(w, "the plan is not enforced: %s\n", plain.Line(s.failure))
 		if s.held {
 			_, _ = fmt.Fprintf(w, "the kernel enforces generation %d\n", s.generation)
 		} else {
@@ -141,6 +144,6 @@ func (a *agent) health(w http.ResponseWriter, _ *http.Request) {
 	}
 	_, _ = fmt.Fprintf(w, "generation %d\n", s.generation)
 	for _, name := range s.missing {
-		_, _ = fmt.Fprintf(w, "no interface yet: %s\n", name)
+		_, _ = fmt.Fprintf(w, "no interface yet: %s\n", plain.Line(name))
 	}
 }
