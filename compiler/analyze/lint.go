@@ -59,6 +59,10 @@ type linter struct {
 	diags diag.List
 	// scratch is what keys returns.
 	scratch []plan.PortKey
+	// inside are the cluster's own addresses, found when first asked for.
+	inside []inside
+	// known is what is known of the entities, found when first asked for.
+	known *known
 }
 
 // Lint looks for what a plan's policies say and do not mean. Without any pod in the inventory, the findings that
@@ -123,7 +127,7 @@ func (l *linter) policy(i plan.PolicyIndex, pods bool) {
 	}
 	selected := len(l.subjects[i]) > 0
 	if pods && !selected {
-		l.add(CodeNoSubject, l.emptiness(p), p.Pos, p.Object+" selects no pod",
+		l.add(CodeNoSubject, l.emptiness(p), p.Pos, p.Object+" selects no pod"+l.noneDenied(i),
 			"its subject is "+selectorText(&p.Source.Subject)+"; nothing that was read is that")
 	}
 	for _, r := range l.rules[i] {
@@ -153,12 +157,15 @@ func (l *linter) rule(i plan.RuleIndex, p *plan.Policy, inventory bool) {
 		return
 	}
 	proved := l.provable(r, p)
-	if inventory {
-		l.emptyPeers(r, p)
+	if inventory && l.emptyPeers(r, p) {
+		return
 	}
 	if !inventory || !proved || l.decides[i] || l.none(r) {
-		if inventory && r.Plaintext && l.decides[i] {
-			l.plaintext(i, r)
+		if inventory && l.decides[i] {
+			l.emptyPorts(r)
+			if r.Plaintext {
+				l.plaintext(i, r)
+			}
 		}
 		return
 	}

@@ -2,12 +2,10 @@ package analyze
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
-	"github.com/weir-mesh/weir/compiler/resolve"
 )
 
 // provable reports the ports of a mesh allow that can never prove an identity beside others that can (S18). It returns
@@ -36,28 +34,6 @@ func orPos(p, q diag.Position) diag.Position {
 	return q
 }
 
-// emptyPeers reports each peer that selects nothing that was read.
-func (l *linter) emptyPeers(r *plan.Rule, p *plan.Policy) {
-	for i := range r.Source.Peers {
-		peer := &r.Source.Peers[i]
-		// Where the rule has only this peer, the plan's set of its peers tells.
-		if peer.Pods == nil || len(r.Source.Peers) == 1 && !l.none(r) || l.anyPod(peer.Pods) {
-			continue
-		}
-		l.add(CodeNoPeer, l.emptiness(p), orPos(peer.Pos, r.Pos), "no pod is "+strings.TrimPrefix(selectorText(peer.Pods), "pods "),
-			"nothing that was read has these labels, namespace or account")
-	}
-}
-
-func (l *linter) anyPod(s *ir.Selector) bool {
-	for i := range l.plan.Peers {
-		if l.plan.Peers[i].Kind == plan.PodPeer && resolve.Selects(s, &l.plan.Peers[i]) {
-			return true
-		}
-	}
-	return false
-}
-
 const neverDecides = "this rule never decides"
 
 // idle says why a rule decides nothing although its subject and peers exist.
@@ -74,8 +50,8 @@ func (l *linter) idle(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
 		l.add(CodeNotEnrolled, diag.Warning, r.Pos, "this allow matches nothing: it asks for authentication, and no end that it names is enrolled",
 			"label the namespaces weir.dev/mesh=enabled or set enrolment in the MeshConfig; or write authentication: \"none\" with an exception")
 	case v.miss&missPort != 0 && namesPort(r):
-		l.add(CodeNoPort, diag.Warning, r.Pos, "this rule matches nothing: no pod that it is about has a container port named as in "+portsText(r.Ports),
-			"name the port in the pod's containers, or write its number")
+		l.add(CodeNoPort, diag.Warning, r.Pos, "this rule matches nothing: no pod that it is about has a container port named as in "+portsText(r.Ports)+failsOpen(r.Action),
+			nameThePort)
 	}
 }
 
