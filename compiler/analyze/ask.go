@@ -28,6 +28,8 @@ type Reply struct {
 	By              ir.Direction
 	// Status is what the client of a denied request gets; 0 where no request was denied.
 	Status int
+	// SharedWith names a workload of the client's SPIFFE id that may not send the request, which is why it is denied.
+	SharedWith string
 	// Auth is what is asked of an allowed connection; How says it in words (S20).
 	Auth plan.Auth
 	How  string
@@ -279,8 +281,59 @@ func (n *Names) answered(f plan.Flow, a plan.Answer, req *plan.Request) Reply {
 		ra := n.requests.Decide(&a, req)
 		r.Egress, r.Ingress, r.Verdict, r.By, r.Status = ra.Egress, ra.Ingress, ra.Verdict, ra.By, ra.Status
 		r.Auth = max(r.Egress.Auth, r.Ingress.Auth)
+		if r.Verdict != plan.Deny {
+			n.limitBySharing(&r, req)
+		}
 	}
 	return r
+}
+
+// limitBySharing denies a request that another identity of the client's SPIFFE id may not send: a waypoint knows its clients by
+// that id alone, and lets pass what all of them may send that are led to it (S21; WEIR4006, compiler/route).
+func (n *Names) limitBySharing(r *Reply, req *plan.Request) {
+	for _, peer := range n.sharing[n.plan.Peers[r.Flow.Src.Peer].SPIFFE] {
+		if peer == r.Flow.Src.Peer {
+			continue
+		}
+		other := r.Flow
+		other.Src = plan.NewEnd(peer)
+		answers := []plan.Answer{}
+		if other.Dst.Frontend < 0 {
+			answers = append(answers, n.plan.Decide(other))
+		} else {
+			for _, each := range n.plan.DecideEach(other) {
+				answers = append(answers, each.Answer)
+			}
+		}
+		for i := range answers {
+			a := &answers[i]
+			if a.Egress.Verdict == plan.Deny || a.Egress.Verdict != plan.Redirect && a.Ingress.Verdict != plan.Redirect {
+				continue // its own kernel keeps it from the waypoint, or sends it elsewhere
+			}
+			if ra := n.requests.Decide(a, req); ra.Verdict == plan.Deny {
+				r.Egress, r.Ingress, r.Verdict, r.By, r.Status, r.SharedWith = ra.Egress, ra.Ingress, plan.Deny, ra.By, ra.Status, n.endpointsText(peer)
+				return
+			}
+		}
+	}
+}
+
+// sharedText says why a request is denied that the client's own rules allow; empty where that is not so.
+func (r *Reply) sharedText() string {
+	if r.SharedWith == "" {
+		return ""
+	}
+	return r.SharedWith + " shares the client's SPIFFE id and may not send this; the waypoint can't tell them apart (WEIR4006)"
+}
+
+// endpointsText names a pod of an identity.
+func (n *Names) endpointsText(peer plan.PeerIndex) string {
+	for i := range n.plan.Endpoints {
+		if slices.Contains(n.plan.Endpoints[i].Peers, peer) {
+			return n.Label(int32(i))
+		}
+	}
+	return n.peerText(peer)
 }
 
 // differ explains how two pairs of ends get different answers.

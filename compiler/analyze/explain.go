@@ -93,6 +93,9 @@ func (x *Explainer) Explain(q Question) (*Explanation, error) {
 	for d := range ir.NumDirections {
 		e.Sides = append(e.Sides, x.side(d, q, &r, flow))
 	}
+	if text := r.sharedText(); text != "" {
+		e.Notes = append(e.Notes, text)
+	}
 	e.Notes = append(e.Notes, x.notEnforced(q, &r, flow)...)
 	e.Decided = x.decided(q, &r, flow)
 	return e, nil
@@ -167,7 +170,7 @@ func (x *Explainer) side(d ir.Direction, q Question, r *Reply, f plan.Flow) Side
 		for i := range st.tiers {
 			s.Steps = append(s.Steps, x.step(&st.tiers[i]))
 		}
-		if o.Verdict == plan.Deny && o.Reason != plan.ByRule {
+		if o.Verdict == plan.Deny && o.Reason != plan.ByRule && r.SharedWith == "" {
 			s.Near = x.near(v, q, st.missed) // a rule that denies would deny what nearly matched, too
 		}
 	}

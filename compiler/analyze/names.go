@@ -5,6 +5,7 @@ package analyze
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -71,6 +72,8 @@ type Names struct {
 	known     []string // every name, for near misses
 	// peerFamily is the family of each identity that only addresses of one family have.
 	peerFamily []family
+	// sharing are the identities of each SPIFFE id that several have.
+	sharing map[string][]plan.PeerIndex
 	// declared is the family of pods that have no address yet, where the ranges tell.
 	declared family
 }
@@ -81,6 +84,17 @@ type workload struct {
 	endpoints []int32
 }
 
+func sharing(p *plan.Plan) map[string][]plan.PeerIndex {
+	of := map[string][]plan.PeerIndex{}
+	for i := range p.Peers {
+		if id := p.Peers[i].SPIFFE; id != "" {
+			of[id] = append(of[id], plan.PeerIndex(i))
+		}
+	}
+	maps.DeleteFunc(of, func(_ string, peers []plan.PeerIndex) bool { return len(peers) < 2 })
+	return of
+}
+
 // NewNames reads the names of a plan.
 func NewNames(p *plan.Plan) (*Names, error) {
 	requests, err := plan.NewRequests(p)
@@ -88,7 +102,7 @@ func NewNames(p *plan.Plan) (*Names, error) {
 		return nil, err
 	}
 	n := &Names{plan: p, requests: requests, workloads: map[string][]workload{}, pods: map[string]int32{}, services: map[string][]int32{},
-		noAddress: map[string]plan.Addressless{}}
+		noAddress: map[string]plan.Addressless{}, sharing: sharing(p)}
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
 		kind, name, _ := strings.Cut(e.Workload, "/")

@@ -157,6 +157,9 @@ func (r *Reply) leansOn(p *plan.Plan) []string {
 
 // why names what each side leans on: for a denial the side that denied, else both.
 func (t *tester) why(q Question, r *Reply) []string {
+	if text := r.sharedText(); text != "" {
+		return []string{text}
+	}
 	var out []string
 	f, _ := t.behind(r)
 	for d := range ir.NumDirections {
