@@ -303,7 +303,7 @@ func (b *peerBuilder) findPlaces() [][]netip.Prefix {
 			}
 		}
 	}
-	if len(spaces) == 0 || len(b.podAtoms.blocks) == 0 {
+	if len(spaces) == 0 { // no rule has a matchPods block
 		return [][]netip.Prefix{nil}
 	}
 	var out [][]netip.Prefix
@@ -322,7 +322,7 @@ func (b *peerBuilder) findPlaces() [][]netip.Prefix {
 
 // full reports whether blocks inside a prefix leave no address of it over: each half is a block, or full itself.
 func full(p netip.Prefix, blocks []netip.Prefix) bool {
-	if len(blocks) == 0 || p.IsSingleIP() {
+	if len(blocks) == 0 {
 		return false
 	}
 	for _, h := range halves(p) {
@@ -357,11 +357,7 @@ func (c *compiler) cidrVector(blocks []netip.Prefix) string {
 		for i := range p.Rules {
 			for j := range p.Rules[i].Peers {
 				if cidr := p.Rules[i].Peers[j].CIDR; cidr != nil && cidr.MatchPods {
-					if inBlocks(cidr, blocks) {
-						v = append(v, 1)
-					} else {
-						v = append(v, 0)
-					}
+					v = append(v, flag(inBlocks(cidr, blocks)))
 				}
 			}
 		}

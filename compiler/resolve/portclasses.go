@@ -30,7 +30,6 @@ func (b *tableBuilder) ports(t *plan.Table) {
 	}
 	b.emitClass(t, at, current)
 	t.NumClasses = b.columns.n
-	clear(current)
 }
 
 // addEdges enters where a slot begins and ends to match; b.scratch holds what matches key 0.

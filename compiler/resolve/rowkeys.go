@@ -54,14 +54,17 @@ func (k *rowKeys) find(c *compiler, sets []int32) {
 	k.visited = k.visited[:0]
 }
 
-// size makes room for every identity; sig is all zero between two tables.
+// size makes room for every identity; all is zero between two tables.
 func (k *rowKeys) size(peers, stride int) {
-	if need := stride * peers; len(k.sig) < need {
-		k.sig = make([]uint64, need+need/8)
+	k.sig, k.mark = atLeast(k.sig, stride*peers), atLeast(k.mark, peers)
+}
+
+// atLeast returns what is all zero with a length of n or more: s where it is long enough.
+func atLeast[T any](s []T, n int) []T {
+	if len(s) >= n {
+		return s
 	}
-	if len(k.mark) < peers {
-		k.mark = make([]bool, peers+peers/8)
-	}
+	return make([]T, n+n/8)
 }
 
 // visit enters the smaller part of the table's i-th set.

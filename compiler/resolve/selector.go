@@ -52,9 +52,7 @@ func (x *peerIndex) add(i int) {
 	for _, b := range p.CIDRs {
 		setIn(x.block, b, n, i)
 	}
-	if p.Kind != plan.PodPeer {
-		return
-	}
+	// What is no pod has none of what follows, and no selector matches it.
 	setIn(x.ns, p.Namespace, n, i)
 	setIn(x.account, ir.NamespacedName{Namespace: p.Namespace, Name: p.ServiceAccount}, n, i)
 	setLabels(x.nsLabel, p.NamespaceLabels, n, i)

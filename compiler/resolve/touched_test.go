@@ -3,7 +3,92 @@ package resolve
 import (
 	"slices"
 	"testing"
+
+	"github.com/weir-mesh/weir/compiler/inventory"
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/test/workload"
 )
+
+// grown is a compile with rules of each kind of peer, alone and in unions that overlap.
+func grown() *compiler {
+	g := workload.New(3, 200)
+	in := Input{Policies: g.Policies(60), Inventory: g.Inventory(), Config: workload.Config(), Workers: 1}
+	in.Config.Waypoint = inventory.WaypointNone // those that nothing needs are taken back after the sets are made
+	app := ir.Peer{Pods: &ir.Selector{Pods: ir.LabelSelector{{Key: "app", Op: ir.In, Values: []string{"app-0", "app-1"}}}}}
+	tier := ir.Peer{Pods: &ir.Selector{Pods: ir.LabelSelector{{Key: "tier", Op: ir.In, Values: []string{"tier-1"}}}}}
+	here := ir.Peer{Pods: &ir.Selector{Namespace: "ns-0"}}
+	not := ir.Peer{Pods: &ir.Selector{Namespaces: ir.LabelSelector{{Key: "team", Op: ir.DoesNotExist}}}}
+	both := ir.Peer{Pods: &ir.Selector{Namespace: "ns-3", Pods: app.Pods.Pods}}
+	for i, peers := range [][]ir.Peer{{app, tier}, {here}, {not}, {both, here}, {{Entity: ir.Cluster}}, {tier, not, here}, {{Entity: ir.World}, both}} {
+		p := ir.Policy{Kind: "Policy", Name: string(rune('a' + i)), Layer: ir.Mesh, Tier: ir.Namespace}
+		for _, plain := range []bool{false, true} {
+			p.Rules = append(p.Rules, ir.Rule{Direction: ir.Ingress, Action: ir.Allow, Plaintext: plain, Peers: peers})
+		}
+		in.Policies = append(in.Policies, p)
+	}
+	return compileCold(in)
+}
+
+// TestSetsOfAnIdentity finds by an identity's labels and namespace, once each and in order, the sets that hold it.
+func TestSetsOfAnIdentity(t *testing.T) {
+	c := grown()
+	b := newTouched(c)
+	held := 0
+	for i := range c.plan.Peers {
+		if c.plan.Peers[i].Kind != plan.PodPeer {
+			continue
+		}
+		got := b.setsOf(c, i)
+		if !slices.Equal(got, b.memberOf[i]) {
+			t.Errorf("identity %d: sets %v, want %v", i, got, b.memberOf[i])
+		}
+		held += len(got)
+		if got := b.selecting(c, i); !slices.Equal(got, c.selecting[i]) {
+			t.Errorf("identity %d: policies %v, want %v", i, got, c.selecting[i])
+		}
+		diff := b.leastDifference(c, i)
+		if len(diff) > 0 { // it is itself among those that it may be like
+			t.Errorf("identity %d differs from itself in %v", i, diff)
+		}
+	}
+	if held == 0 {
+		t.Error("no set holds anybody")
+	}
+}
+
+// TestLeastDifference compares a new identity with those that are most like it, so that few tables are asked.
+func TestLeastDifference(t *testing.T) {
+	n := &Incremental{c: grown()}
+	n.ready()
+	pods := n.c.in.Inventory.Pods
+	sameAs := func(i int, change func(*inventory.Pod)) []int32 {
+		p := pods[i]
+		p.Name, p.Labels = "new", map[string]string{}
+		for k, v := range pods[i].Labels {
+			p.Labels[k] = v
+		}
+		change(&p)
+		peer := int(n.c.peers.pod(&p, nil))
+		n.c.index.grow(n.c.plan.Peers)
+		n.by.memberOf = append(n.by.memberOf, n.by.setsOf(n.c, peer))
+		return n.by.leastDifference(n.c, peer)
+	}
+	if got := sameAs(0, func(p *inventory.Pod) { p.ServiceAccount = "another" }); len(got) != 0 {
+		t.Errorf("another service account, which no rule names: asks %v", got)
+	}
+	all := 0
+	for s := range n.by.tables {
+		all += len(n.by.tables[s])
+	}
+	asked := 0
+	for _, s := range sameAs(1, func(p *inventory.Pod) { p.Labels["app"] = "app-none" }) {
+		asked += len(n.by.tables[s])
+	}
+	if asked == 0 || asked > all/4 {
+		t.Errorf("another app: asks %d of %d tables", asked, all)
+	}
+}
 
 func TestDifference(t *testing.T) {
 	for _, c := range []struct{ a, b, want []int32 }{

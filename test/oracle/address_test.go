@@ -90,12 +90,16 @@ func TestUnscheduledHost(t *testing.T) {
 	w := smallWorld()
 	at := address(nodeRange4, 77)
 	w.inv.Pods = append(w.inv.Pods, inventory.Pod{Namespace: "shop", Name: "agent", HostNetwork: true},
-		inventory.Pod{Namespace: "shop", Name: "proxy", HostNetwork: true, Node: "far", Addrs: []netip.Addr{at}})
+		inventory.Pod{Namespace: "shop", Name: "proxy", HostNetwork: true, Node: "far", Addrs: []netip.Addr{at}},
+		inventory.Pod{Namespace: "shop", Name: "local", HostNetwork: true, Addrs: w.inv.Nodes[0].Addrs})
 	c, err := compile(w)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"agent", "proxy"} {
+	if len(c.found) != 0 {
+		t.Errorf("found %v", c.found)
+	}
+	for _, name := range []string{"agent", "proxy", "local"} {
 		if _, e := c.endpoint("shop", name); len(e.Peers) != 1 || c.plan.Peers[e.Peers[0]].Kind != plan.HostPeer || e.Attached {
 			t.Errorf("%s: got %+v", name, e)
 		}

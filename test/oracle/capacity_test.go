@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -81,6 +82,53 @@ func TestLongestList(t *testing.T) {
 		}
 		if d.List != plan.None && len(got.plan.Lists[d.List].Entries) != 4096 {
 			t.Errorf("%s: %d entries", name, len(got.plan.Lists[d.List].Entries))
+		}
+	}
+}
+
+// TestManyRules has more rules, and more classes of ports, than a machine word has bits, where each port has a rule of its
+// own in one layer or both: no rule is taken for its neighbour, or for one that is 64 places away.
+func TestManyRules(t *testing.T) {
+	ports := func(l ir.Layer, first, n int) ir.Policy {
+		p := policy(l, ir.Admin)
+		for i := range n {
+			r := ingress([]ir.Action{ir.Allow, ir.Deny, ir.Allow}[i%3])
+			r.Plaintext = i%2 == 0
+			r.Ports = []ir.Port{{Space: ir.TCP, First: uint16(first + i), Last: uint16(first + i)}}
+			if i%5 == 0 {
+				r.Peers = []ir.Peer{{Pods: &ir.Selector{Namespace: "legacy"}}}
+			}
+			p.Rules = append(p.Rules, r)
+		}
+		return p
+	}
+	end := func(p *ir.Policy) { p.Rules[len(p.Rules)-1].NotAfter = genNow.Add(time.Hour) }
+	for _, c := range []struct {
+		k8s, mesh int
+		change    func(*ir.Policy)
+	}{
+		{64, 64, nil}, {100, 130, nil}, {128, 1, nil}, {0, 200, nil}, {130, 0, nil}, {100, 130, end}, {63, 66, end},
+		{70, 70, func(p *ir.Policy) { p.Rules[65].Audit = true }},
+	} {
+		policies := []ir.Policy{ports(ir.Orchestrator, 1000, c.k8s), ports(ir.Mesh, 1050, c.mesh)}
+		if c.change != nil {
+			c.change(&policies[1])
+		}
+		lines(policies)
+		for i := range policies[1].Rules {
+			policies[1].Rules[i].Pos.Line += 1000
+		}
+		w := smallWorld(policies...)
+		got, err := compile(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for port := 999; port <= 1051+max(c.k8s, c.mesh); port++ {
+			for _, src := range []int{web, old} {
+				if _, err := got.check(flow{src: w.podEnd(src), dst: w.podEnd(db), space: ir.TCP, number: uint16(port)}); err != nil {
+					t.Fatalf("%d and %d rules, port %d: %v", c.k8s, c.mesh, port, err)
+				}
+			}
 		}
 	}
 }

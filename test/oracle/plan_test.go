@@ -73,8 +73,20 @@ func (c *compiled) checkTables() error {
 			}
 		}
 	}
+	seen := map[plan.Decision]bool{}
+	lists := map[plan.ID]bool{}
+	for i := range c.plan.Lists {
+		if id := c.plan.Lists[i].ID; lists[id] {
+			return fmt.Errorf("list %d is there twice", i)
+		}
+		lists[c.plan.Lists[i].ID] = true
+	}
 	for i := range c.plan.Decisions {
 		d := &c.plan.Decisions[i]
+		if seen[*d] {
+			return fmt.Errorf("decision %d is there twice", i)
+		}
+		seen[*d] = true
 		if d.NotAfter == 0 {
 			continue
 		}

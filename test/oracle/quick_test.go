@@ -93,6 +93,8 @@ func TestQuickPolicies(t *testing.T) {
 		{"with a new block of pods", false, block("10.1.0.0/29", true)},
 		{"with a new block", true, block("203.0.113.0/24", false)},
 		{"with a new block in a known one", true, block("192.0.2.16/28", false)},
+		{"with half of a known block", true, block("192.0.2.128/25", false)},
+		{"with a half of the world", false, block("128.0.0.0/1", false)},
 		{"with a new block in a new one", true, block("203.0.113.0/24", false, "203.0.113.0/28")},
 		{"with a new block around a known one", false, block("192.0.0.0/16", false)},
 		{"with a new block around one of pods", false, block("10.1.0.0/16", false)},
