@@ -33,9 +33,13 @@ func (t *AddressTable) Add(p netip.Prefix, i PeerIndex) {
 	}
 }
 
-// Lookup returns the identity of an address. An address that no block holds is unknown, which is denied.
+// Lookup returns the identity of an address. An address that no block holds is unknown, which is denied, and so is one that
+// is nobody's own: a multicast group's, or IPv4's broadcast (S6).
 func (t *AddressTable) Lookup(a netip.Addr) PeerIndex {
 	a = a.Unmap().WithZone("")
+	if IsMulticast(a) {
+		return 0
+	}
 	if i, ok := t.Exact[a]; ok {
 		return i
 	}
@@ -51,4 +55,9 @@ func (t *AddressTable) Lookup(a netip.Addr) PeerIndex {
 		}
 	}
 	return 0
+}
+
+// IsMulticast reports whether an address is a multicast group's or IPv4's broadcast: nothing that goes there passes (S6).
+func IsMulticast(a netip.Addr) bool {
+	return a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }

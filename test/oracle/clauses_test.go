@@ -51,6 +51,7 @@ func endpointClauses() []clause {
 		{5, "kube-apiserver", byEntity(ir.KubeAPIServer)},
 		{5, "a translated packet is world", func(p *pair) bool { return p.src.kind == viaNode && byEntity(ir.World)(p) }},
 		{6, "a pod to itself", func(p *pair) bool { return p.src.kind == pod && p.src.pod == p.dst.pod }},
+		{6, "a multicast group", func(p *pair) bool { return p.dst.addr.IsMulticast() }},
 		{6, "a pod to itself through its own service", func(p *pair) bool {
 			return p.dst.kind == service && p.want.egress.enforced.reason == plan.BySelf
 		}},

@@ -171,7 +171,8 @@ func (g *gen) address(v4 bool) netip.Addr {
 
 func (g *gen) borders() []netip.Addr {
 	out := []netip.Addr{netip.MustParseAddr("203.0.113.5"), netip.MustParseAddr("2001:db8:ffff::1"), netip.MustParseAddr("10.1.0.99"),
-		address(podRange6, 99), address(serviceRange4, 77), address(serviceRange6, 77)}
+		address(podRange6, 99), address(serviceRange4, 77), address(serviceRange6, 77),
+		netip.MustParseAddr("224.0.0.251"), netip.MustParseAddr("ff02::fb"), netip.MustParseAddr("255.255.255.255")}
 	for _, p := range g.w.policies {
 		for _, r := range p.Rules {
 			for _, peer := range r.Peers {
@@ -196,7 +197,7 @@ func (g *gen) borders() []netip.Addr {
 	for i := range g.w.inv.Pods {
 		out = append(out, g.w.inv.Pods[i].Addrs...)
 	}
-	return slices.DeleteFunc(out, func(a netip.Addr) bool { return !a.IsValid() || a.IsMulticast() || a.IsUnspecified() })
+	return slices.DeleteFunc(out, func(a netip.Addr) bool { return !a.IsValid() || a.IsUnspecified() })
 }
 
 // point is a number in a space.

@@ -129,6 +129,9 @@ func (w *world) locate(a netip.Addr) party {
 	if !a.IsValid() {
 		return party{kind: unknown} // an endpoint behind a service that no object explains
 	}
+	if a.IsMulticast() || a == netip.MustParseAddr("255.255.255.255") {
+		return party{kind: unknown, addr: a} // S6: multicast is denied, whoever names its addresses
+	}
 	if !w.inRanges(a) {
 		return party{kind: outside, addr: a} // S3: world is only what lies outside all ranges
 	}
