@@ -198,10 +198,11 @@ func (w *World) nodePort(at int, fam int, frontend int32) []target {
 	return out
 }
 
-// backend finds the host of an endpoint behind a service and its address of a family.
+// backend finds the host of an endpoint behind a service and its address of a family; there is none for a bare address that
+// nobody in the lab has.
 func (w *World) backend(b *plan.Backend, fam int) (host, netip.Addr, bool) {
 	if b.Endpoint < 0 {
-		if !b.Addr.IsValid() || family(b.Addr) != fam {
+		if !b.Addr.IsValid() || family(b.Addr) != fam || !w.hasHost(b.Addr) {
 			return host{}, netip.Addr{}, false
 		}
 		return host{kind: outsideHost}, b.Addr, true

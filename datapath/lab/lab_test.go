@@ -89,6 +89,19 @@ $`)
 	}
 }
 
+// TestRunWithBareEndpoints: an endpoint of a service that the lab has no host for is no mismatch.
+func TestRunWithBareEndpoints(t *testing.T) {
+	need(t)
+	var out bytes.Buffer
+	r, err := Run(t.Context(), withBare(), Options{Out: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Failed() || len(r.LeftOut) != 1 || !strings.Contains(out.String(), "  not probed: 3 × endpoint of a service at an address that nobody in the lab has; the first is service shop/far TCP 80 → 192.0.2.77\n") {
+		t.Errorf("the report:\n%s", out.String())
+	}
+}
+
 // TestMismatch enforces another plan than the one that is expected: the lab must see it, pair by pair.
 func TestMismatch(t *testing.T) {
 	need(t)

@@ -199,7 +199,7 @@ func (n *network) buildNode(ctx context.Context, i int, prefix string) error {
 	if err != nil {
 		return err
 	}
-	return s.nft(ctx, Ruleset(n.world.Plan))
+	return s.nft(ctx, Ruleset(n.world))
 }
 
 func (n *network) buildPod(i int, prefix string) error {

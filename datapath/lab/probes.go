@@ -237,7 +237,7 @@ func (w *World) toServices(from origin) []probe {
 	var out []probe
 	for i := range w.Plan.Frontends {
 		f := &w.Plan.Frontends[i]
-		if _, ok := natProtocol(f.Port.Space()); !ok {
+		if _, ok := natProtocol(f.Port.Space()); !ok || w.hostless(f, family(from.addr)) {
 			continue
 		}
 		name := "service " + shown(f.Namespace+"/"+f.Service)
@@ -295,7 +295,7 @@ func (w *World) toNodePorts(from origin) []probe {
 	for i := range w.Plan.Frontends {
 		f := &w.Plan.Frontends[i]
 		k := plan.Key(f.Port.Space(), f.NodePort)
-		if _, ok := natProtocol(f.Port.Space()); !ok || f.NodePort == 0 || seen[k] || !w.servesFamily(f, family(from.addr)) {
+		if _, ok := natProtocol(f.Port.Space()); !ok || f.NodePort == 0 || seen[k] || !w.servesFamily(f, family(from.addr)) || w.hostless(f, family(from.addr)) {
 			continue
 		}
 		seen[k] = true

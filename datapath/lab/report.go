@@ -20,6 +20,8 @@ type Result struct {
 	Probes     int                 `json:"probes"`
 	// Untried counts classes of ports that were left out: at most classesTried of a table are tried.
 	Untried int `json:"untriedPortClasses"`
+	// LeftOut is what no probe was sent to, by reason.
+	LeftOut []LeftOut `json:"leftOut"`
 	// Allowed and Denied are the probes' fates as seen.
 	Allowed    int        `json:"allowed"`
 	Denied     int        `json:"denied"`
@@ -82,6 +84,9 @@ func (r *Result) verdict(w io.Writer) {
 		thousands(r.Allowed), thousands(r.Denied), mismatches(len(r.Mismatches)))
 	if r.Untried > 0 {
 		fmt.Fprintf(w, "  not tried: %s; of one table, %d are (`weir test --kernel` tries all)\n", countOf(r.Untried, "class of ports", "classes of ports"), classesTried)
+	}
+	for i := range r.LeftOut {
+		fmt.Fprintf(w, "  not probed: %s\n", r.LeftOut[i].String())
 	}
 	for i := range r.Mismatches {
 		fmt.Fprintf(w, "  %s\n", r.Mismatches[i].String())

@@ -85,7 +85,7 @@ func (l *lab) probeAll(ctx context.Context, r *Result) (passed []probe, err erro
 	if err != nil {
 		return nil, fmt.Errorf("probing: %w", err)
 	}
-	r.Probes, r.Untried = len(probes), l.world.untried()
+	r.Probes, r.Untried, r.LeftOut = len(probes), l.world.untried(), l.world.leftOut()
 	for i := range probes {
 		if fates[i].arrived {
 			r.Allowed++

@@ -15,8 +15,9 @@ const natTable = "weir_lab"
 // Ruleset translates services in a node's namespace as kube-proxy's nftables mode does (KEP-3866): a service's address is
 // replaced once a connection by that of an endpoint chosen at random, and the source by the node's where the reply would
 // otherwise not come back this way: a pod that reaches itself (hairpin), and what came in through a NodePort. An address
-// without an endpoint on that port is refused.
-func Ruleset(p *plan.Plan) string {
+// without an endpoint on that port is refused. Endpoints at bare addresses that nobody in the lab has are none.
+func Ruleset(w *World) string {
+	p := w.Plan
 	var chains, services strings.Builder
 	var virtual [2][]string
 	for i := range p.Frontends {
@@ -30,7 +31,7 @@ func Ruleset(p *plan.Plan) string {
 		}
 		for fam := range 2 {
 			addrs := ofFamily(f.Addrs, fam)
-			eps := backendAddrs(p, f, fam)
+			eps := w.backendAddrs(f, fam)
 			if len(eps) == 0 || len(addrs) == 0 && f.NodePort == 0 {
 				continue
 			}
@@ -123,18 +124,11 @@ func nodeAddrs(p *plan.Plan, fam int) []netip.Addr {
 }
 
 // backendAddrs are the endpoints of one family behind a frontend.
-func backendAddrs(p *plan.Plan, f *plan.Frontend, fam int) []netip.AddrPort {
+func (w *World) backendAddrs(f *plan.Frontend, fam int) []netip.AddrPort {
 	var out []netip.AddrPort
 	for i := range f.Backends {
-		b := &f.Backends[i]
-		addrs := []netip.Addr{b.Addr}
-		if b.Endpoint >= 0 {
-			addrs = p.Endpoints[b.Endpoint].Addrs
-		}
-		for _, a := range addrs {
-			if a.IsValid() && family(a) == fam {
-				out = append(out, netip.AddrPortFrom(a, b.Port.Number()))
-			}
+		if _, a, ok := w.backend(&f.Backends[i], fam); ok {
+			out = append(out, netip.AddrPortFrom(a, f.Backends[i].Port.Number()))
 		}
 	}
 	return out

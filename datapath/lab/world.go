@@ -171,6 +171,11 @@ func newAllocator(inv *inventory.Inventory) *allocator {
 	}
 	for i := range inv.Services {
 		take(inv.Services[i].ClusterIPs)
+		for j := range inv.Services[i].Ports {
+			for _, b := range inv.Services[i].Ports[j].Backends {
+				a.taken[b.Addr] = true // a bare address is nobody's in the lab
+			}
+		}
 	}
 	return a
 }

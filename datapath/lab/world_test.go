@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -174,13 +175,71 @@ func TestExpectations(t *testing.T) {
 	}
 }
 
+// withBare is the shop with services that have endpoints at bare addresses: beside a pod, alone, and at one that the outside
+// has.
+func withBare() Source {
+	s := shop()
+	bare := func(name string, addr string, pods ...string) inventory.Service {
+		x := service(name, 80, 8080, 0, pods...)
+		x.Ports[0].Backends = append(x.Ports[0].Backends, inventory.Backend{Addr: netip.MustParseAddr(addr), Port: 8080})
+		return x
+	}
+	s.Inventory.Services = append(s.Inventory.Services, bare("mixed", "192.0.2.77", "web"), bare("far", "192.0.2.77"), bare("taken", "10.244.0.1"),
+		bare("here", "203.0.113.10"))
+	s.Inventory.Services[len(s.Inventory.Services)-3].Ports[0].NodePort = 30081
+	return s
+}
+
+// TestLeftOut: what the lab has no host for is no target, and is counted.
+func TestLeftOut(t *testing.T) {
+	w, _, err := NewWorld(withBare(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := w.leftOut()
+	if len(left) != 1 || left[0] != (LeftOut{noSuchHost, 3, "service shop/far TCP 80 → 192.0.2.77"}) {
+		t.Errorf("left out: %+v", left)
+	}
+	seen := map[string]bool{}
+	for _, p := range w.probes() {
+		if family(p.src) != 0 {
+			continue // no service has an endpoint there
+		}
+		seen[p.to] = true
+		for _, x := range p.targets {
+			if p.to == "service shop/mixed" && x.at.kind == outsideHost {
+				t.Errorf("%s may arrive outside", p.to)
+			}
+		}
+	}
+	if !seen["service shop/mixed"] || !seen["service shop/here"] || seen["service shop/far"] || seen["service shop/taken"] || seen["NodePort of shop/far on node-1"] {
+		t.Errorf("probed: %v", seen)
+	}
+	if rules := Ruleset(w); strings.Contains(rules, "192.0.2.77") || strings.Contains(rules, "to 10.244.0.1:") || !strings.Contains(rules, "to 203.0.113.10:8080") {
+		t.Errorf("the rules lead where nobody is:\n%s", rules)
+	}
+	for i := range w.Plan.Endpoints { // an address of the pod range that a service's endpoint has is given to no pod
+		if slices.Contains(w.Plan.Endpoints[i].Addrs, netip.MustParseAddr("10.244.0.1")) {
+			t.Errorf("%s has the bare address", endpointName(&w.Plan.Endpoints[i]))
+		}
+	}
+	s := shop()
+	s.Policies[0].Rules[0].Peers = append(s.Policies[0].Rules[0].Peers, ir.Peer{CIDR: &ir.CIDR{Prefix: netip.MustParsePrefix("169.254.169.254/32")}})
+	if w, _, err = NewWorld(s, 1); err != nil {
+		t.Fatal(err)
+	}
+	if left = w.leftOut(); len(left) != 1 || left[0] != (LeftOut{noWorldAddr, 1, "169.254.169.254/32"}) {
+		t.Errorf("left out: %+v", left)
+	}
+}
+
 // TestRules holds that nft is told of every service port, both families, and of NodePorts.
 func TestRules(t *testing.T) {
 	w, _, err := NewWorld(shop(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules := Ruleset(w.Plan)
+	rules := Ruleset(w)
 	for _, want := range []string{"tcp dport 30080 goto", "tcp dport 80 goto", "ip6 daddr fd77:6569:7296::", "meta mark & 0x4000 != 0 masquerade", "numgen random mod 2"} {
 		if !strings.Contains(rules, want) {
 			t.Errorf("the rules lack %q:\n%s", want, rules)
