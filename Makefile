@@ -9,6 +9,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 STRICT ?= 0
 export WEIR_STRICT := $(STRICT)
 GOLANGCI_VERSION := v2.15.0
+GOVULNCHECK_VERSION := v1.9.0
 
 # The API server that tests run, built once for each state of hack/kube's go.mod and go.sum.
 KUBE     := $(CACHE)/kube/$(shell cat hack/kube/go.mod hack/kube/go.sum | sha256sum | cut -c1-16)
@@ -17,7 +18,7 @@ KUBE_VERSION := $(shell awk '$$1 == "k8s.io/kubernetes" {print $$2; exit}' hack/
 KUBE_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) \
   -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBE_VERSION)))
 
-.PHONY: help build cross demo kube test deps lint generate generate-check unit race fuzz bench mutate floor clean
+.PHONY: help build cross demo kube test deps lint vuln generate generate-check unit race fuzz bench mutate floor clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +54,7 @@ $(KUBE)/%:
 	  $(if $(filter etcd,$*),go.etcd.io/etcd/server/v3,k8s.io/kubernetes/cmd/$*)
 	@mv $@.part $@
 
-test: deps kube build generate-check lint cross unit race ## everything: generated files, lint, unit, kernel, Envoy, API server, race detector
+test: deps kube build generate-check lint vuln cross unit race ## everything: generated files, lint, vulnerabilities, unit, kernel, Envoy, API server, race detector
 
 lint: $(CACHE)/bin/golangci-lint ## go vet and golangci-lint
 	$(GO) vet ./...
@@ -62,6 +63,13 @@ lint: $(CACHE)/bin/golangci-lint ## go vet and golangci-lint
 $(CACHE)/bin/golangci-lint:
 	@echo "installing golangci-lint $(GOLANGCI_VERSION) into .cache/bin"
 	@GOBIN=$(CACHE)/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+vuln: $(CACHE)/bin/govulncheck ## known vulnerabilities that the code reaches; says so where the database cannot be reached
+	@hack/vuln $<
+
+$(CACHE)/bin/govulncheck:
+	@echo "installing govulncheck $(GOVULNCHECK_VERSION) into .cache/bin"
+	@GOBIN=$(CACHE)/bin $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
 
 generate: deps ## write generated files again: Go types, CRDs, reference, BPF objects
 	$(GO) generate ./...
