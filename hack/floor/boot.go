@@ -8,14 +8,13 @@ import (
 	"io"
 	"os/exec"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/weir-mesh/weir/hack/floor/script"
 )
 
-// emulators are the programs by architecture. TCG emulates every instruction: slow, and the same on every machine.
+// emulators are the programs by architecture.
 var emulators = map[string]struct {
 	command string
 	args    []string
@@ -24,6 +23,11 @@ var emulators = map[string]struct {
 	"amd64": {"qemu-system-x86_64", []string{"-machine", "q35", "-cpu", "max,la57=off"}, "ttyS0"},
 	"arm64": {"qemu-system-aarch64", []string{"-machine", "virt", "-cpu", "cortex-a72"}, "ttyAMA0"},
 }
+
+// accelerate emulates every instruction, and has the machine's clock count them, a nanosecond each: what a test gives a
+// second takes one there, however slow and busy this machine is, and nobody waits for a machine that sleeps. One CPU, as
+// all would take turns.
+var accelerate = []string{"-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-smp", "1"}
 
 // memory is what the tests of the agent's memory need, several times.
 const memory = "3G"
@@ -34,7 +38,8 @@ func (m *machine) boot(ctx context.Context, kernel, initramfs string, o *options
 	defer cancel()
 	e := emulators[m.arch]
 	args := append([]string{"-n", "10", e.command}, e.args...)
-	args = append(args, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio", "-m", memory, "-smp", strconv.Itoa(o.cpus), "-accel", "tcg",
+	args = append(args, accelerate...)
+	args = append(args, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio", "-m", memory,
 		"-kernel", kernel, "-initrd", initramfs, "-append", "console="+e.console+" quiet panic=-1")
 	cmd := exec.CommandContext(ctx, "nice", args...)
 	var errs strings.Builder

@@ -105,7 +105,7 @@ func (m *machine) tests(ctx context.Context, a *archive, dir string, o *options)
 		}
 		j := script.Job{Name: s.pkg, Dir: "/" + in, Args: []string{"/" + binary, "-test.v", "-test.timeout", o.timeout.String(), "-test.run", cmp.Or(o.run, s.run),
 			"-test.skip", s.without},
-			Env: []string{"WEIR_STRICT=1", "WEIR_AGENT=" + guestAgent}, Tests: true}
+			Env: []string{"WEIR_STRICT=1", "WEIR_AGENT=" + guestAgent, "WEIR_SWAP_PACKETS=1000000"}, Tests: true}
 		if !m.tcx {
 			j.Skips = `TCX came with Linux 6\.6; this is ` + regexp.QuoteMeta(m.kernel)
 		}

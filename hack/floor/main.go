@@ -44,7 +44,6 @@ var releases = map[string]release{
 type options struct {
 	machines []machine
 	timeout  time.Duration
-	cpus     int
 	// run and only narrow what is run: the tests, and the jobs by name.
 	run  string
 	only *regexp.Regexp
@@ -82,8 +81,7 @@ func parse(args []string) (*options, error) {
 	f := flag.NewFlagSet("floor", flag.ExitOnError)
 	archs := f.String("arch", "amd64,arm64", "of amd64 and arm64")
 	kernels := f.String("kernels", "6.1,5.10", "Debian's, of 5.10, 6.1 and 6.12")
-	f.DurationVar(&o.timeout, "timeout", time.Hour, "for one machine")
-	f.IntVar(&o.cpus, "cpus", 2, "virtual CPUs of a machine")
+	f.DurationVar(&o.timeout, "timeout", 2*time.Hour, "for one machine")
 	f.StringVar(&o.run, "run", "", "run only the tests that match this `regexp`")
 	only := f.String("only", "", "run only the jobs whose name matches this `regexp`")
 	_ = f.Parse(args) // it ends the program itself

@@ -143,7 +143,7 @@ func said(j *script.Job, out []byte) error {
 	}
 	var reasons [][]byte
 	if j.Skips != "" {
-		reasons = regexp.MustCompile(`(?m)^\s*\w+_test\.go:\d+: `+j.Skips+`\r?$`).FindAll(out, -1)
+		reasons = regexp.MustCompile(`(?m)^\s*\w+_test\.go:\d+: `+j.Skips+`$`).FindAll(out, -1)
 	}
 	if n := len(skipped.FindAll(out, -1)); n != len(reasons) {
 		return fmt.Errorf("%d skipped tests, %d of them because of: %s", n, len(reasons), j.Skips)
