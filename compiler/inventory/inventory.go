@@ -122,6 +122,8 @@ type Config struct {
 	// Capacity bounds; zero is the default of package plan.
 	MaxDecisions, MaxClasses, MaxMapBytes int
 	Pos                                   diag.Position
+	// EnrolledPos and WaypointsPos are the places of Enrolled and Waypoints; EnrolledPos is nil for the default.
+	EnrolledPos, WaypointsPos []diag.Position
 }
 
 // WaypointScope says what one waypoint serves.

@@ -59,6 +59,7 @@ func (c *compiler) findings() {
 			Message: fmt.Sprintf("the plan has %d decisions; a node holds %d, so pods must be spread over nodes", n, plan.MaxNodeDecisions),
 			Hint:    "each node's own part is checked before it is sent"})
 	}
+	c.enrolment()
 }
 
 // keepNeededWaypoints drops the waypoints that decide nothing: layer 7 only where it is needed.

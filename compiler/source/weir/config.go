@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/inventory"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/schemas/v1alpha1"
@@ -33,12 +34,13 @@ func (l *lowering) config(o *NamedObject) {
 		out.NodeRanges = l.ranges(o, "spec.ranges.nodes", r.Nodes)
 		out.ServiceRanges = l.ranges(o, "spec.ranges.services", r.Services)
 	}
-	out.Enrolled = enrolment(spec.Enrolment)
+	out.Enrolled, out.EnrolledPos = enrolment(o, "spec.enrolment", spec.Enrolment)
 	if spec.Enrolment == nil {
 		out.Enrolled = []ir.Selector{{Namespaces: ir.LabelSelector{{Key: EnrolledLabel, Op: ir.In, Values: []string{EnrolledValue}}}}}
 	}
 	if w := spec.Waypoints; w != nil {
-		out.Waypoint, out.Waypoints = scopes[value(w.Scope)], enrolment(w.Selectors)
+		out.Waypoint = scopes[value(w.Scope)]
+		out.Waypoints, out.WaypointsPos = enrolment(o, "spec.waypoints.selectors", w.Selectors)
 	}
 	log := v1alpha1.LogDefaultDenied
 	if spec.Defaults != nil && spec.Defaults.Log != nil {
@@ -70,12 +72,12 @@ func (l *lowering) ranges(o *NamedObject, path string, rs []string) []netip.Pref
 	return out
 }
 
-func enrolment(es []v1alpha1.Enrolment) []ir.Selector {
-	var out []ir.Selector
+func enrolment(o *NamedObject, path string, es []v1alpha1.Enrolment) (out []ir.Selector, pos []diag.Position) {
 	for i := range es {
 		out = append(out, ir.Selector{Namespaces: labelSelector(&es[i].Namespaces), Pods: labelSelector(es[i].Pods)})
+		pos = append(pos, o.at(fmt.Sprintf("%s[%d]", path, i)))
 	}
-	return out
+	return out, pos
 }
 
 func (l *lowering) apiServers(o *NamedObject, k *v1alpha1.KubeAPIServer) {
