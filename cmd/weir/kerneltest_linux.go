@@ -24,6 +24,16 @@ const (
 	maxTold    = 10
 )
 
+// Why a packet is not run.
+const (
+	toItself    = "of a pod to itself: it does not leave the pod, and no veth sees it (S6)"
+	noVeth      = "between ends of which neither has a veth of the kernel's programs"
+	noAddress   = "between ends that have no addresses of one family here"
+	noSource    = "from a multicast, broadcast, loopback or unspecified address: nobody has it"
+	noPort      = "of port 0, or of a protocol by its number that has ports or names of its own"
+	notTheTable = "of ICMP that answers or reports, or that is the link's own: it is no flow (S6)"
+)
+
 // kernelRun compares the BPF program with the plan, packet by packet, on one node that holds every pod.
 type kernelRun struct {
 	plan   *plan.Plan
@@ -99,7 +109,11 @@ func (k *kernelRun) run(ctx context.Context, w *lab.World, tests []analyze.Test)
 			continue // the test has failed already, and said why
 		}
 		for _, f := range flows {
-			for _, p := range k.packets(w, f) {
+			packets, left := k.packets(w, f, tests[i].To)
+			if left != "" {
+				k.report.leaveOut(left)
+			}
+			for _, p := range packets {
 				k.report.Tests++
 				if err := k.compare(p); err != nil {
 					return err
@@ -119,15 +133,25 @@ func (k *kernelRun) run(ctx context.Context, w *lab.World, tests []analyze.Test)
 	return nil
 }
 
-// packets are a flow's first packet as the source's and as the destination's veth see it, in each family.
-func (k *kernelRun) packets(w *lab.World, f plan.Flow) []packet {
-	var out []packet
+// packets are a flow's first packet as the source's and as the destination's veth see it, in each family. left says why
+// there is none. to is how the test names the destination: an address of the world is taken as it is.
+func (k *kernelRun) packets(w *lab.World, f plan.Flow, to string) (out []packet, left string) {
+	if f.Src.Endpoint >= 0 && f.Src.Endpoint == f.Dst.Endpoint {
+		return nil, toItself
+	}
+	left = noAddress
 	socket := k.plan.Peers[f.Src.Peer].Kind == plan.OwnHostPeer // S5
 	for _, v4 := range []bool{true, false} {
 		s, d := k.addressOf(w, f.Src, v4), k.addressOf(w, f.Dst, v4)
+		if a, err := netip.ParseAddr(to); err == nil && f.Dst.Endpoint < 0 && f.Dst.Frontend < 0 && k.plan.Addresses.Lookup(a) == f.Dst.Peer {
+			if d = a.Unmap(); d.Is4() != v4 {
+				continue
+			}
+		}
 		if !s.IsValid() || !d.IsValid() || !fits(f.Port, s) {
 			continue
 		}
+		left = noVeth
 		if _, ok := k.projected[s]; ok {
 			out = append(out, packet{progrun.FromPod, s, d, f.Port, false})
 		}
@@ -135,7 +159,10 @@ func (k *kernelRun) packets(w *lab.World, f plan.Flow) []packet {
 			out = append(out, packet{progrun.ToPod, d, s, f.Port, socket})
 		}
 	}
-	return out
+	if len(out) > 0 {
+		left = ""
+	}
+	return out, left
 }
 
 // addressOf is an address of an end in a family, invalid where it has none.
@@ -180,14 +207,20 @@ func (k *kernelRun) sample() []packet {
 		for d := range ir.NumDirections {
 			keys := portBoundaries(sub.Tables[d], r)
 			for _, remote := range remotes {
-				if remote.Is4() != local.Is4() || remote == local {
+				if remote.Is4() != local.Is4() {
 					continue
 				}
 				for _, key := range keys {
-					if fits(key, local) {
-						_, node := k.own[remote]
-						all = append(all, packet{progrun.Hook(d), local, remote, key, node && d == ir.Ingress && r.IntN(2) == 0})
+					if !fits(key, local) {
+						continue
 					}
+					_, node := k.own[remote]
+					p := packet{progrun.Hook(d), local, remote, key, node && d == ir.Ingress && r.IntN(2) == 0}
+					if left := k.leftOut(p); left != "" {
+						k.report.leaveOut(left)
+						continue
+					}
+					all = append(all, p)
 				}
 			}
 		}
@@ -200,7 +233,7 @@ func (k *kernelRun) boundaries() []netip.Addr {
 	set := map[netip.Addr]bool{}
 	add := func(as ...netip.Addr) {
 		for _, a := range as {
-			if a.IsValid() && a.IsGlobalUnicast() {
+			if a.IsValid() {
 				set[a] = true
 			}
 		}
@@ -237,30 +270,27 @@ func portBoundaries(t *plan.Table, r *rand.Rand) []plan.PortKey {
 	for s := range ir.OtherProtocol {
 		set[plan.Key(s, uint16(1+r.IntN(65535)))] = true
 	}
-	var out []plan.PortKey
-	for _, key := range slices.Sorted(maps.Keys(set)) {
-		n := key.Number()
-		// Port 0 is on no wire, and what has a name among the IP protocols is in a space of its own.
-		named := key.Space() == ir.OtherProtocol && (n > 255 || slices.Contains([]uint16{0, 1, 6, 17, 43, 44, 50, 51, 58, 60, 132, 135}, n))
-		// Messages of the link alone, of multicast listeners and neighbour discovery, are not the tables' to decide (S6).
-		ofLink := key.Space() == ir.ICMPv6 && n>>8 >= 130 && n>>8 <= 137
-		if !named && (n != 0 || key.Space() > ir.SCTP) && !ofLink && echoOnly(key) {
-			out = append(out, key)
-		}
-	}
-	return out
+	return slices.Sorted(maps.Keys(set))
 }
 
-// echoOnly leaves out ICMP messages that are answers or errors: they belong to another flow, and have no verdict of
-// their own.
-func echoOnly(key plan.PortKey) bool {
-	switch key.Space() {
-	case ir.ICMPv4:
-		return key.Number()>>8 == 8
-	case ir.ICMPv6:
-		return key.Number()>>8 == 128
+// leftOut says why a packet of the sample is not run; "" when it is.
+func (k *kernelRun) leftOut(p packet) string {
+	at, pod := k.endpoint[p.remote]
+	switch n := p.key.Number(); {
+	case pod && at == k.endpoint[p.local]:
+		return toItself
+	case p.hook == progrun.ToPod && (plan.IsMulticast(p.remote) || p.remote.IsLoopback() || p.remote.IsUnspecified()):
+		return noSource
+	// Port 0 is on no wire, and what has a name among the IP protocols is in a space of its own.
+	case p.key.Space() <= ir.SCTP && n == 0,
+		p.key.Space() == ir.OtherProtocol && (n > 255 || slices.Contains([]uint16{0, 1, 6, 17, 43, 44, 50, 51, 58, 60, 132, 135}, n)):
+		return noPort
+	// Answers and errors belong to another flow and have no verdict of their own; multicast listeners and neighbour discovery
+	// are not the tables' to decide. What is left of ICMP is the echo request.
+	case p.key.Space() == ir.ICMPv4 && n>>8 != 8, p.key.Space() == ir.ICMPv6 && n>>8 != 128:
+		return notTheTable
 	}
-	return true
+	return ""
 }
 
 // compare runs a packet and tells a difference from the plan.

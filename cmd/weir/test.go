@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -91,6 +93,16 @@ type kernelReport struct {
 	// Mismatches counts packets on which program and plan differ; Text tells the first of them.
 	Mismatches int      `json:"mismatches"`
 	Text       []string `json:"text,omitempty"`
+	// LeftOut counts packets of the tests and of the flow space that were not run, by reason.
+	LeftOut map[string]int `json:"leftOut,omitempty"`
+}
+
+// leaveOut counts a packet that is not run.
+func (k *kernelReport) leaveOut(reason string) {
+	if k.LeftOut == nil {
+		k.LeftOut = map[string]int{}
+	}
+	k.LeftOut[reason]++
 }
 
 // text prints the comparison for people.
@@ -104,6 +116,9 @@ func (k *kernelReport) text(w io.Writer, st analyze.Style) error {
 	}
 	fmt.Fprintf(&b, "kernel: %s of the tests and %d sampled through the BPF program, %s\n", count(k.Tests, "packet", "packets"), k.Sampled,
 		count(k.Mismatches, "mismatch", "mismatches"))
+	for _, reason := range slices.Sorted(maps.Keys(k.LeftOut)) {
+		fmt.Fprintf(&b, "  left out: %s %s\n", count(k.LeftOut[reason], "packet", "packets"), reason)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
