@@ -201,7 +201,7 @@ func TestGrow(t *testing.T) {
 				t.Fatal(err)
 			}
 			f := n.flood()
-			a := n.apply(d, n.projection(2, true, 100_000))
+			a := n.apply(d, n.projection(2, true, 40_000))
 			if !a.Grown {
 				t.Errorf("applied %+v", a)
 			}
@@ -233,7 +233,7 @@ func TestGrowFails(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(obstacle, "full"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if a, err := d.Apply(n.projection(2, true, 100_000), time.Unix(1000, 0)); err == nil {
+	if a, err := d.Apply(n.projection(2, true, 40_000), time.Unix(1000, 0)); err == nil {
 		t.Errorf("applied %+v", a)
 	}
 	n.enforced()
@@ -243,7 +243,7 @@ func TestGrowFails(t *testing.T) {
 	if err := os.RemoveAll(obstacle); err != nil {
 		t.Fatal(err)
 	}
-	if a := n.apply(d, n.projection(2, true, 100_000)); !a.Grown || a.Epoch != 3 {
+	if a := n.apply(d, n.projection(2, true, 40_000)); !a.Grown || a.Epoch != 3 {
 		t.Errorf("applied %+v", a)
 	}
 	n.enforced()
