@@ -12,7 +12,7 @@ const DefaultRoot = "/sys/fs/bpf/weir"
 
 // Layout is the version of what is pinned: maps, programs and their meaning. Another layout under the same root is
 // refused, with its name.
-const Layout = "v2"
+const Layout = "v3"
 
 // AttachMode is how programs are attached to an interface.
 type AttachMode string

@@ -47,11 +47,11 @@ func (d *Datapath) refuseOlder(p *plan.Projection) error {
 }
 
 func (d *Datapath) apply(p *plan.Projection, now time.Time) (*Applied, error) {
-	interfaces, err := interfacesOf(p)
+	ends, err := hostEndsOf(p)
 	if err != nil {
 		return nil, err
 	}
-	bindings, fresh, err := bind(p, interfaces, d.held)
+	bindings, fresh, err := bind(p, ends, d.held)
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +65,8 @@ func (d *Datapath) apply(p *plan.Projection, now time.Time) (*Applied, error) {
 		return nil, err
 	}
 	a := &Applied{Generation: p.Generation, Epoch: in.Epoch, Bytes: len(g.Bytes)}
-	for i, ifindex := range interfaces {
-		if ifindex == 0 {
+	for i, end := range ends {
+		if end.index == 0 {
 			a.Missing = append(a.Missing, p.Endpoints[i].Name)
 		}
 	}
@@ -75,7 +75,7 @@ func (d *Datapath) apply(p *plan.Projection, now time.Time) (*Applied, error) {
 			return nil, err
 		}
 	}
-	if err := d.attachNew(p, interfaces, a); err != nil {
+	if err := d.attachNew(p, ends, a); err != nil {
 		return nil, err
 	}
 	if d.p == nil && d.held != nil {
@@ -90,7 +90,7 @@ func (d *Datapath) apply(p *plan.Projection, now time.Time) (*Applied, error) {
 		return nil, err
 	}
 	d.p, d.g = p, g
-	return a, d.dropGone(before, interfaces, a)
+	return a, d.dropGone(before, ends, a)
 }
 
 // publish swaps the generation in, in larger maps when it needs them.
@@ -111,7 +111,7 @@ func (d *Datapath) publish(g *encode.Generation, a *Applied) error {
 
 // bind gives each endpoint its slot: the one that it has, as long as it sits behind the same interface, else one that
 // nobody has in the generation before. fresh are the slots that need an empty conntrack.
-func bind(p *plan.Projection, interfaces []int, held *encode.Held) (bs []encode.Binding, fresh []uint32, err error) {
+func bind(p *plan.Projection, ends []hostEnd, held *encode.Held) (bs []encode.Binding, fresh []uint32, err error) {
 	type place struct {
 		name    string
 		ifindex uint32
@@ -125,7 +125,7 @@ func bind(p *plan.Projection, interfaces []int, held *encode.Held) (bs []encode.
 	}
 	next := uint32(0)
 	for i := range p.Endpoints {
-		b := encode.Binding{Ifindex: uint32(interfaces[i])}
+		b := encode.Binding{Ifindex: uint32(ends[i].index), NetNS: ends[i].netns}
 		slot, ok := had[place{p.Endpoints[i].Name, b.Ifindex}]
 		if !ok {
 			for used[next] {
@@ -145,19 +145,19 @@ func bind(p *plan.Projection, interfaces []int, held *encode.Held) (bs []encode.
 
 // attachNew attaches to the interfaces at which our programs are not, be it that they are new or that somebody took them
 // away.
-func (d *Datapath) attachNew(p *plan.Projection, interfaces []int, a *Applied) error {
-	for i, ifindex := range interfaces {
-		if ifindex == 0 {
+func (d *Datapath) attachNew(p *plan.Projection, ends []hostEnd, a *Applied) error {
+	for i, end := range ends {
+		if end.index == 0 {
 			continue
 		}
-		on, err := d.attach.attached(ifindex)
+		on, err := d.attach.attached(end.index)
 		if err != nil {
 			return err
 		}
 		if on == [2]bool{true, true} {
 			continue
 		}
-		if err := d.replace(ifindex); err != nil {
+		if err := d.replace(end.index); err != nil {
 			return err
 		}
 		a.Attached = append(a.Attached, p.Endpoints[i].Name)
@@ -166,7 +166,7 @@ func (d *Datapath) attachNew(p *plan.Projection, interfaces []int, a *Applied) e
 }
 
 // dropGone detaches from interfaces that are no endpoint's any more and frees the slots that nobody has.
-func (d *Datapath) dropGone(before *encode.Held, interfaces []int, a *Applied) error {
+func (d *Datapath) dropGone(before *encode.Held, ends []hostEnd, a *Applied) error {
 	all, err := d.ours()
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func (d *Datapath) dropGone(before *encode.Held, interfaces []int, a *Applied) e
 	}
 	slices.Sort(all)
 	for _, ifindex := range slices.Compact(all) {
-		if slices.Contains(interfaces, ifindex) {
+		if slices.ContainsFunc(ends, func(e hostEnd) bool { return e.index == ifindex }) {
 			continue
 		}
 		errs = append(errs, d.detachBoth(ifindex))

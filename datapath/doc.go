@@ -16,7 +16,12 @@
 // A packet of an established flow reads none of it: its conntrack entry keeps that the flow passed under the current
 // generation, and by which rule (bpf/conntrack.h, judge_kept in bpf/weir.c).
 //
-// Known limits. Who opened a TCP connection can't be told from its middle: on a connection that was established before
-// the programs were attached, or whose conntrack entry was evicted, the side that speaks first counts as the opener, if its
-// own direction allows it. Nothing redirects to a waypoint or a tunnel yet: what needs one is dropped, by its own reason.
+// A TCP packet in the middle of a connection that has no entry, since the programs were attached under it or the entry was
+// evicted, is judged by who opened the connection (S29): the pod's own sockets tell, in its network namespace
+// (bpf/opener.h). Where they do not, both directions have to allow.
+//
+// Known limits. A server that has closed its listener is taken for the opener of its open connections, once their entries
+// are lost; so is one whose listener is bound to a device. A client in a pod that listens on the client's own port is taken
+// for the server. Such a connection is judged by the wrong direction. Of UDP, SCTP and other protocols, who sends first is
+// taken for the opener. Nothing redirects to a waypoint or a tunnel yet: what needs one is dropped, by its own reason.
 package datapath

@@ -157,11 +157,11 @@ func (d *Datapath) verify(p *plan.Projection, have []byte) (diff []Difference, e
 	add("generation", p.Generation, held.Root.Generation)
 	add("decision digest", p.DecisionDigest, held.Meta.DecisionDigest)
 	add("node digest", p.NodeDigest, held.Meta.NodeDigest)
-	interfaces, err := interfacesOf(p)
+	ends, err := hostEndsOf(p)
 	if err != nil {
 		return nil, err
 	}
-	bindings, _, err := bind(p, interfaces, held)
+	bindings, _, err := bind(p, ends, held)
 	if err != nil {
 		return nil, err
 	}
@@ -173,11 +173,11 @@ func (d *Datapath) verify(p *plan.Projection, have []byte) (diff []Difference, e
 	for _, s := range g.Compare(have) {
 		diff = append(diff, Difference{s.Name, "as the projection says", "something else"})
 	}
-	for i, ifindex := range interfaces {
-		if ifindex == 0 {
+	for i, end := range ends {
+		if end.index == 0 {
 			continue
 		}
-		on, err := d.attach.attached(ifindex)
+		on, err := d.attach.attached(end.index)
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -183,6 +184,16 @@ func (a *agent) await(pattern string) []string {
 	}
 	a.t.Fatalf("the log never said %s:\n%s", pattern, a.log.String())
 	return nil
+}
+
+// lastOf is the first group of the last match in the log.
+func (a *agent) lastOf(pattern string) string {
+	a.t.Helper()
+	all := regexp.MustCompile(pattern).FindAllStringSubmatch(a.log.String(), -1)
+	if len(all) == 0 {
+		a.t.Fatalf("the log never said %s:\n%s", pattern, a.log.String())
+	}
+	return all[len(all)-1][1]
 }
 
 func (a *agent) get(path string) (int, string) {
@@ -362,15 +373,23 @@ func TestExpiry(t *testing.T) {
 	n.want("after the end", false, false)
 }
 
-// TestNewPod attaches to a pod whose interface comes after the plan, and again after it was made anew.
+// TestNewPod attaches to a pod whose interface comes after the plan, and learns its namespace when the pod's end moves there
+// later.
 func TestNewPod(t *testing.T) {
 	n := newNode(t)
 	n.b.Disconnect()
 	n.write(n.projection(1, 0, open))
 	a := n.start()
 	a.await(`"applied a plan" .*missing=\[shop/b\]`)
-	n.b.Connect()
+	n.b.Plug()
 	a.await(`generation=1 .*attached=\[shop/b\] .*missing=\[\]`)
+	time.Sleep(500 * time.Millisecond) // until what comes is about the move
+	epoch, err := strconv.Atoi(a.lastOf(`"interfaces changed" generation=1 epoch=(\d+)`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.b.Move()
+	a.await(fmt.Sprintf(`"interfaces changed" generation=1 epoch=%d`, epoch+1))
 	n.want("a pod that came late", true, false)
 }
 

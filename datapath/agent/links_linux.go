@@ -38,7 +38,7 @@ func (a *agent) watchLinks(ctx context.Context) <-chan struct{} {
 	go func() {
 		defer close(done)
 		var quiet <-chan time.Time
-		known := map[int32]string{}
+		known := map[int32]end{}
 		for {
 			select {
 			case <-ctx.Done():
@@ -63,20 +63,27 @@ func (a *agent) watchLinks(ctx context.Context) <-chan struct{} {
 	return out
 }
 
-// tells says whether an update is about a veth that came, went or got another name.
-func tells(known map[int32]string, u *netlink.LinkUpdate) bool {
+// end is what an endpoint's veth is found by, and its pod.
+type end struct {
+	name  string
+	netns int
+}
+
+// tells says whether an update is about a veth that came, went, got another name or whose pod's end moved to another
+// namespace.
+func tells(known map[int32]end, u *netlink.LinkUpdate) bool {
 	link := u.Link
 	if link == nil || link.Type() != "veth" {
 		return false
 	}
-	name := link.Attrs().Name
+	now := end{link.Attrs().Name, link.Attrs().NetNsID}
 	if u.Header.Type == unix.RTM_DELLINK {
 		delete(known, u.Index)
 		return true
 	}
-	if known[u.Index] == name {
+	if had, ok := known[u.Index]; ok && had == now {
 		return false
 	}
-	known[u.Index] = name
+	known[u.Index] = now
 	return true
 }

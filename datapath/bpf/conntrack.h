@@ -2,10 +2,9 @@
 /*
  * Connection tracking. One entry, keyed (local, remote), serves both directions and remembers who opened. A packet of
  * the original direction is decided under each generation, and a reply by the original's tuple, once per generation (S29).
- * Without an entry every packet is decided by the table of its own direction, so that a lost one opens nothing by itself.
- * What can't be told without it is who opened: a TCP packet in the middle of a connection makes an entry if its own
- * direction allows it, and the other side's packets are then its replies. This is why a flow that is denied keeps its
- * entry.
+ * Without an entry a packet is decided by the table of its own direction, so that a lost one opens nothing by itself; who
+ * opened a TCP connection in whose middle a packet is, is found out first (opener.h). Elsewhere who sends first is the
+ * opener, and the other side's packets are its replies. This is why a flow that is denied keeps its entry.
  *
  * An entry keeps that its flow passed, and by which rule, in weir_ct.judged. It is one word, so that no packet sees the
  * epoch of one judgement with the rule of another.

@@ -11,6 +11,7 @@ typedef unsigned char __u8;
 typedef unsigned short __u16;
 typedef unsigned int __u32;
 typedef unsigned long long __u64;
+typedef signed int __s32;
 typedef signed long long __s64;
 
 #define SEC(name) __attribute__((section(name), used))
@@ -70,10 +71,42 @@ struct __sk_buff {
 	__u32 gso_segs;
 };
 
+struct bpf_sock {
+	__u32 bound_dev_if;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 mark;
+	__u32 priority;
+	__u32 src_ip4;
+	__u32 src_ip6[4];
+	__u32 src_port;
+	__u16 dst_port;
+	__u16 pad;
+	__u32 dst_ip4;
+	__u32 dst_ip6[4];
+	__u32 state;
+	__s32 rx_queue_mapping;
+};
+#define BPF_TCP_LISTEN 10
+
+/* A packet that a socket gets: src is the other end. */
+struct bpf_sock_tuple4 {
+	__u32 saddr, daddr;
+	__u16 sport, dport;
+};
+
+struct bpf_sock_tuple6 {
+	__u32 saddr[4], daddr[4];
+	__u16 sport, dport;
+};
+
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
 static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
 static long (*const bpf_skb_load_bytes)(const void *skb, __u32 offset, void *to, __u32 len) = (void *)26;
+static struct bpf_sock *(*const bpf_sk_lookup_tcp)(void *skb, void *tuple, __u32 len, __u64 netns, __u64 flags) = (void *)84;
+static long (*const bpf_sk_release)(struct bpf_sock *sk) = (void *)86;
 static void *(*const bpf_ringbuf_reserve)(void *ringbuf, __u64 size, __u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static __u64 (*const bpf_ktime_get_boot_ns)(void) = (void *)125;

@@ -14,7 +14,7 @@
 #include "kernel.h"
 
 #define WEIR_MAGIC 0x77656972
-#define WEIR_LAYOUT 2
+#define WEIR_LAYOUT 3
 
 /* Where a cell, an entry or a number is missing. */
 #define NO_CELL 0xffff
@@ -121,6 +121,7 @@ struct weir_endpoint {
 	__u32 ifindex;
 	__u32 flags;
 	__u32 addrs_n;
+	__u32 netns; /* the pod's network namespace: its id in the node's, plus one; 0 is unknown */
 	__u32 addrs[MAX_ADDRS][4];
 	struct weir_table tables[2]; /* EGRESS, INGRESS */
 };
@@ -155,6 +156,7 @@ struct weir_ct_key {
 #define CT_FIN_ORIGINAL 4
 #define CT_FIN_REPLY 8
 #define CT_SELF 16 /* a pod's flow to itself, through its own service (S6) */
+#define CT_EITHER 32 /* nobody knows who opened: both directions have to allow (opener.h) */
 
 #define NOT_JUDGED 0 /* the flow was denied when it was judged last: every packet is judged again */
 

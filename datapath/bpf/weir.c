@@ -10,6 +10,7 @@
 #include "conntrack.h"
 #include "decide.h"
 #include "events.h"
+#include "opener.h"
 #include "parse.h"
 
 char LICENSE[] SEC("license") = "GPL and additional rights";
@@ -156,6 +157,8 @@ static __always_inline int judge_error(struct __sk_buff *skb, void *share, const
 	struct weir_ct *c = bpf_map_lookup_elem(share, &k);
 	if (!c || !ct_fresh(c, &k, ticks()))
 		return 0;
+	if (c->flags & CT_EITHER && !ct_passed(c->judged, &k, o->epoch))
+		return 0;
 	memcpy(v->remote, k.remote, sizeof(k.remote));
 	judge_reply(&k, c, v, o);
 	return 1;
@@ -182,7 +185,8 @@ static __always_inline void judge_original(void *share, const struct weir_ct_key
 	if (!tracked)
 		return;
 	__u8 opener = home ? CT_SELF : v->socket ? CT_SOCKET : 0;
-	if (c && ct_original(c, v->key, v->dir, opener) && !(p->opening && c->flags & CT_CLOSED) && ct_fresh(c, k, now)) {
+	if (c && ct_original(c, v->key, v->dir, opener) && !(p->opening && c->flags & (CT_CLOSED | CT_EITHER)) &&
+	    ct_fresh(c, k, now)) {
 		o->fresh = ct_passed(c->judged, k, o->epoch) ? 0 : FLOW_AGAIN;
 		if (o->fresh)
 			c->judged = ct_judged(k, o->epoch, o->answer.rule);
@@ -195,6 +199,49 @@ static __always_inline void judge_original(void *share, const struct weir_ct_key
 		.key = v->key,
 		.dir = v->dir,
 		.flags = opener,
+	};
+	if (bpf_map_update_elem(share, k, &n, BPF_ANY))
+		o->answer.drop = DROP_CONNTRACK;
+}
+
+/*
+ * Decides a TCP packet in the middle of a connection of which no entry tells (S29): the programs were attached under it, or
+ * its entry was evicted. A packet of the original direction makes the entry, as one that opens does. A reply is decided by
+ * the original's tuple, and makes the original's entry; that the opener was a socket of this node can't be seen from it,
+ * and is not assumed. Where nobody knows who opened, both directions have to allow, and again under each generation: such an
+ * entry, c, is the only one that comes here.
+ */
+static __always_inline void pick_up(struct __sk_buff *skb, void *share, const struct weir_ct_key *k, struct weir_ct *c,
+				    const struct packet *p, struct view *v, struct outcome *o, __u32 now, __u32 netns)
+{
+	__u8 own = v->dir, socket = v->socket;
+	__u32 opener = find_opener(skb, k, netns);
+	if (opener != own) {
+		v->dir = own == EGRESS ? INGRESS : EGRESS;
+		v->key = SPACE_TCP << 16 | p->sport;
+		v->socket = 0;
+		decide(v, &o->answer);
+		o->reply = opener != OPENER_UNKNOWN;
+	}
+	if (opener == own || (opener == OPENER_UNKNOWN && !o->answer.drop)) {
+		v->dir = own;
+		v->key = p->key;
+		v->socket = socket;
+		decide(v, &o->answer);
+	}
+	o->key = v->key;
+	o->fresh = !c ? FLOW_NEW : ct_passed(c->judged, k, o->epoch) ? 0 : FLOW_AGAIN;
+	if (o->answer.drop) {
+		if (c)
+			c->judged = NOT_JUDGED;
+		return;
+	}
+	struct weir_ct n = {
+		.judged = ct_judged(k, o->epoch, o->answer.rule),
+		.seen = now,
+		.key = v->key,
+		.dir = v->dir,
+		.flags = (v->socket ? CT_SOCKET : 0) | (opener == OPENER_UNKNOWN ? CT_EITHER : 0),
 	};
 	if (bpf_map_update_elem(share, k, &n, BPF_ANY))
 		o->answer.drop = DROP_CONNTRACK;
@@ -305,14 +352,20 @@ static __always_inline void judge(struct __sk_buff *skb, struct packet *p, const
 	ct_key(&k, p, from_pod);
 	if (tracked)
 		c = bpf_map_lookup_elem(share, &k);
-	if (c && c->dir != v->dir && ct_may_reply(p) && ct_fresh(c, &k, now)) {
+	int home = !from_pod && skb->ingress_ifindex == self;
+	int fresh = c && ct_fresh(c, &k, now);
+	if (p->proto == IP_TCP && !p->opening && !home && (!fresh || c->flags & CT_EITHER)) {
+		pick_up(skb, share, &k, fresh ? c : NULL, p, v, o, now, e->netns);
+		return;
+	}
+	if (fresh && c->dir != v->dir && ct_may_reply(p)) {
 		o->reply = 1;
 		judge_reply(&k, c, v, o);
 		if (!o->answer.drop)
 			ct_touch(c, p, 1, now);
 		return;
 	}
-	judge_original(share, &k, c, tracked, p, v, o, now, !from_pod && skb->ingress_ifindex == self);
+	judge_original(share, &k, c, tracked, p, v, o, now, home);
 }
 
 /* Finds the generation and the endpoint, parses and judges; the answer is in o. */

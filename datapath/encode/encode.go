@@ -21,8 +21,9 @@ import (
 )
 
 // Binding ties an endpoint to its slot, which is its share of conntrack, and to its interface; interface 0 leaves the
-// endpoint out.
-type Binding struct{ Slot, Ifindex uint32 }
+// endpoint out. NetNS is the pod's network namespace, by its id in the namespace that holds the interface, plus one (netns
+// ids begin at 0); 0 is unknown. The programs ask there who opened a connection (bpf/opener.h).
+type Binding struct{ Slot, Ifindex, NetNS uint32 }
 
 // RuleSlots are the counters of rules: a rule keeps its counter from one generation to the next. Slot 0 counts what no
 // rule decided.
@@ -317,7 +318,7 @@ func (e *encoder) endpoints() error {
 	for i := range e.p.Endpoints {
 		ep, b := &e.p.Endpoints[i], e.in.Bindings[i]
 		r := &records[b.Slot]
-		r.Ifindex, r.AddrsN = b.Ifindex, uint32(len(ep.Addrs))
+		r.Ifindex, r.NetNS, r.AddrsN = b.Ifindex, b.NetNS, uint32(len(ep.Addrs))
 		for j, a := range ep.Addrs {
 			r.Addrs[j] = wordsOf(a)
 		}

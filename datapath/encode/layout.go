@@ -6,7 +6,7 @@ package encode
 // Magic and Layout open every generation; the programs refuse another.
 const (
 	Magic  = 0x77656972
-	Layout = 2
+	Layout = 3
 )
 
 const (
@@ -78,9 +78,9 @@ type tableRecord struct {
 }
 
 type endpointRecord struct {
-	Ifindex, Flags, AddrsN uint32
-	Addrs                  [MaxAddrs]words
-	Tables                 [2]tableRecord
+	Ifindex, Flags, AddrsN, NetNS uint32
+	Addrs                         [MaxAddrs]words
+	Tables                        [2]tableRecord
 }
 
 type decisionRecord struct {

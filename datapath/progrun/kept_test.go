@@ -150,7 +150,8 @@ func TestKeptIdle(t *testing.T) {
 	kept(t, r, progrun.ToPod, f.web, reply, true)
 	age(3*3600 + 10)
 	run(t, r, progrun.ToPod, f.web, reply.Bytes(), datapath.DropPolicy)
-	kept(t, r, progrun.FromPod, f.web, ack, false)
+	run(t, r, progrun.FromPod, f.web, ack.Bytes(), datapath.DropPolicy)
+	kept(t, r, progrun.FromPod, f.web, syn, false)
 	kept(t, r, progrun.ToPod, f.web, reply, true)
 }
 
@@ -171,7 +172,8 @@ func TestKeptOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, r, progrun.FromPod, f.web, out(db4, tcp, progrun.TCPHeader(40000, 5433, progrun.ACK)).Bytes(), datapath.DropPolicy)
-	kept(t, r, progrun.FromPod, f.web, ack, false)
+	kept(t, r, progrun.FromPod, f.web, syn, false)
+	kept(t, r, progrun.FromPod, f.web, ack, true)
 }
 
 // TestKeptExpiry cuts an open flow when its allow ends, within one generation of the plan (S28).
@@ -250,7 +252,7 @@ func TestKeptHome(t *testing.T) {
 	}
 	// A flow that was allowed, and is not any more, is not opened by what comes home in between.
 	allowed := in(node4, tcp, progrun.TCPHeader(40000, 8082, progrun.ACK))
-	kept(t, r, progrun.ToPod, f.web, allowed, false)
+	kept(t, r, progrun.ToPod, f.web, in(node4, tcp, progrun.TCPHeader(40000, 8082, progrun.SYN)), false)
 	kept(t, r, progrun.ToPod, f.web, allowed, true)
 	home(8082)
 	kept(t, r, progrun.ToPod, f.web, allowed, false)
@@ -275,8 +277,8 @@ func TestKeptPacket(t *testing.T) {
 	r := start(t, f.Build(), progrun.Options{})
 	const later = 185
 
-	_, _, ack, reply := segments(db4, 5432)
-	kept(t, r, progrun.FromPod, f.web, ack, false)
+	syn, _, ack, reply := segments(db4, 5432)
+	kept(t, r, progrun.FromPod, f.web, syn, false)
 	kept(t, r, progrun.FromPod, f.web, ack, true)
 	tags := func(n int) func(*progrun.Frame) {
 		return func(f *progrun.Frame) {
@@ -312,8 +314,8 @@ func TestKeptPacket(t *testing.T) {
 func TestKeptOwnAddress(t *testing.T) {
 	f := newFixture(1)
 	r := start(t, f.Build(), progrun.Options{})
-	_, _, ack, reply := segments(db4, 5432)
-	kept(t, r, progrun.FromPod, f.web, ack, false)
+	syn, _, ack, reply := segments(db4, 5432)
+	kept(t, r, progrun.FromPod, f.web, syn, false)
 	kept(t, r, progrun.ToPod, f.web, reply, true)
 	next := newFixture(2)
 	e := &next.P.Endpoints[next.web]

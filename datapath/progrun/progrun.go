@@ -64,4 +64,7 @@ type Options struct {
 	// Shares gives every endpoint a conntrack of its own with as many entries; 0 lets all of them share one, which is
 	// cheaper and makes no difference to single packets.
 	Shares uint32
+	// NetNS is the network namespace whose sockets tell who opened a connection without an entry (encode.Binding), as the
+	// namespace that runs the packets numbers it; 0 is none.
+	NetNS uint32
 }

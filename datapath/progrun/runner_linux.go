@@ -21,6 +21,7 @@ type Runner struct {
 	p       *plan.Projection
 	g       *encode.Generation
 	shares  []*ebpf.Map
+	netns   uint32
 }
 
 // New loads the programs and publishes the projection to them. Endpoints need no interfaces.
@@ -34,7 +35,7 @@ func NewWith(p *plan.Projection, now time.Time, o Options) (*Runner, error) {
 	if len(p.Endpoints) > load.MaxEndpoints {
 		return nil, fmt.Errorf("running packets: %d endpoints, a node holds at most %d", len(p.Endpoints), load.MaxEndpoints)
 	}
-	r := &Runner{p: p}
+	r := &Runner{p: p, netns: o.NetNS}
 	g, err := encode.Encode(r.input(p, now))
 	if err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func (r *Runner) input(p *plan.Projection, now time.Time) encode.Input {
 		in.Rules, in.Epoch = r.g.Rules, r.g.Root.Epoch+1
 	}
 	for i := range p.Endpoints {
-		in.Bindings = append(in.Bindings, encode.Binding{Slot: uint32(i), Ifindex: ifindex(i)})
+		in.Bindings = append(in.Bindings, encode.Binding{Slot: uint32(i), Ifindex: ifindex(i), NetNS: r.netns})
 	}
 	return in
 }

@@ -68,6 +68,7 @@ func hammer(t *testing.T, r *progrun.Runner, n uint64, swap func() error) (packe
 	var total atomic.Uint64
 	var wg sync.WaitGroup
 	errs := make(chan error, 4)
+	run(t, r, progrun.FromPod, 0, out(db4, tcp, progrun.TCPHeader(40000, 443, progrun.SYN)).Bytes(), 0)
 	// Packets that open are decided by the tables each time, the others by what the flow's entry keeps of the generation.
 	for _, flags := range []uint8{progrun.SYN, progrun.ACK} {
 		frame := out(db4, tcp, progrun.TCPHeader(40000, 443, flags)).Bytes()

@@ -73,19 +73,36 @@ func (l *Lab) Pod(addr4, addr6 string) *Pod {
 
 // Connect makes the pod's veth.
 func (p *Pod) Connect() {
+	p.lab.t.Helper()
+	p.Plug()
+	p.Move()
+}
+
+// Plug makes the pod's veth, both ends of it in the node's namespace, and its routes.
+func (p *Pod) Plug() {
 	l := p.lab
 	l.t.Helper()
-	l.ip(l.node, "link add "+p.Interface+" type veth peer name eth0 netns "+p.ns)
+	l.ip(l.node, "link add "+p.Interface+" type veth peer name "+p.end())
 	l.ip(l.node, "addr add fe80::1/64 dev "+p.Interface+" nodad")
 	l.ip(l.node, "link set "+p.Interface+" up")
+	l.ip(l.node, "route add "+p.Addr4+"/32 dev "+p.Interface)
+	l.ip(l.node, "-6 route add "+p.Addr6+"/128 dev "+p.Interface)
+}
+
+// end is the name of the pod's end before it moves.
+func (p *Pod) end() string { return p.Interface + "end" }
+
+// Move moves the pod's end of the veth to the pod.
+func (p *Pod) Move() {
+	l := p.lab
+	l.t.Helper()
+	l.ip(l.node, "link set "+p.end()+" netns "+p.ns+" name eth0")
 	l.ip(p.ns, "link set lo up")
 	l.ip(p.ns, "addr add "+p.Addr4+"/32 dev eth0")
 	l.ip(p.ns, "addr add "+p.Addr6+"/128 dev eth0 nodad")
 	l.ip(p.ns, "link set eth0 up")
 	l.ip(p.ns, "route add default via "+Node4+" dev eth0 onlink")
 	l.ip(p.ns, "-6 route add default via fe80::1 dev eth0")
-	l.ip(l.node, "route add "+p.Addr4+"/32 dev "+p.Interface)
-	l.ip(l.node, "-6 route add "+p.Addr6+"/128 dev "+p.Interface)
 }
 
 // Disconnect removes the pod's veth.
