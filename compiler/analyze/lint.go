@@ -54,6 +54,8 @@ type linter struct {
 	peersOf [][]plan.PeerIndex
 	// decides holds, by rule, whether some decision names it.
 	decides []bool
+	// rowPeers holds an identity of each row of the tables that rowsOf was asked about.
+	rowPeers map[*plan.Table][]plan.PeerIndex
 	// rows holds the rows of all identities in the tables that rowOf was asked about.
 	rows  map[*plan.Table][]int
 	diags diag.List
@@ -69,8 +71,9 @@ type linter struct {
 // need pods are left out.
 func Lint(n *Names) diag.List {
 	p := n.plan
-	l := &linter{plan: p, names: n, places: newPlaces(p), rules: rulesOf(p), subjects: map[plan.PolicyIndex][]int32{},
-		peersOf: make([][]plan.PeerIndex, len(p.Subjects)), decides: make([]bool, len(p.Rules)), rows: map[*plan.Table][]int{}}
+	l := &linter{plan: p, rowPeers: map[*plan.Table][]plan.PeerIndex{}, names: n, places: newPlaces(p), rules: rulesOf(p),
+		subjects: map[plan.PolicyIndex][]int32{},
+		peersOf:  make([][]plan.PeerIndex, len(p.Subjects)), decides: make([]bool, len(p.Rules)), rows: map[*plan.Table][]int{}}
 	for i := range p.Subjects {
 		for _, pol := range p.Subjects[i].Policies {
 			l.subjects[pol] = append(l.subjects[pol], int32(i))

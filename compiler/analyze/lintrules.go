@@ -44,6 +44,7 @@ func (l *linter) idle(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
 		return
 	}
 	switch {
+	case met && l.needed(i, r):
 	case met:
 		l.shadowed(r, v)
 	case v.miss&missProof != 0:
@@ -82,7 +83,7 @@ func (l *linter) passes(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
 		}
 		return rule == i
 	}
-	if _, met := l.meet(i, r, tells); !met && first != plan.None && !r.Audit {
+	if _, met := l.meet(i, r, tells); !met && first != plan.None && !r.Audit && !l.needed(i, r) {
 		l.add(CodeNeverDecides, diag.Warning, r.Pos, neverDecides, l.by(&plan.Outcome{Rule: first, Policy: plan.None}))
 	}
 }

@@ -204,7 +204,7 @@ func (t *tester) because(o *plan.Outcome, s *Side) string {
 // and the rules that pass it on to a later tier.
 func (t *tester) decides(f plan.Flow, req *plan.Request) {
 	r := t.names.reply(f, req)
-	t.passed(f, req)
+	t.tiers(f, &r, req)
 	for i, o := range []*plan.Outcome{&r.Egress, &r.Ingress} {
 		if r.Verdict == plan.Deny && o.Verdict != plan.Deny {
 			continue
@@ -221,25 +221,6 @@ func (t *tester) decides(f plan.Flow, req *plan.Request) {
 			}
 			if e, _, ok := t.names.requests.List(l, req); ok && e.Rule != plan.None {
 				t.decided[e.Rule] = true
-			}
-		}
-	}
-}
-
-// passed marks the rules that pass a flow on.
-func (t *tester) passed(f plan.Flow, req *plan.Request) {
-	if f.Dst.Frontend >= 0 {
-		return
-	}
-	for d, subject := range []plan.PeerIndex{f.Src.Peer, f.Dst.Peer} {
-		s := t.plan.SubjectOf(subject)
-		if s == nil {
-			continue
-		}
-		v := &view{plan: t.plan, direction: ir.Direction(d), subject: subject, peer: []plan.PeerIndex{f.Dst.Peer, f.Src.Peer}[d], key: f.Port, request: req}
-		for _, ts := range t.narrator.tell(v, s).tiers {
-			if ts.says == saysPass && ts.rule != plan.None {
-				t.decided[ts.rule] = true
 			}
 		}
 	}

@@ -1,0 +1,118 @@
+package analyze
+
+import (
+	"encoding/binary"
+
+	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/compiler/resolve"
+)
+
+// maxCells bounds how many different cells one rule is tried in; beyond it the rule is taken for one that is needed.
+const maxCells = 20_000
+
+// needed reports whether taking a rule out would change the answer of some cell of the tables that it is in. A decision
+// names one rule; where both layers have to allow, the other layer's is needed as much (S9).
+func (l *linter) needed(i plan.RuleIndex, r *plan.Rule) bool {
+	v := view{plan: l.plan, direction: r.Direction}
+	everywhere := resolve.MayIsolate(l.plan, i)
+	cells := 0
+	for _, s := range l.subjects[r.Policy] {
+		if len(l.peersOf[s]) == 0 {
+			continue
+		}
+		v.subject = l.peersOf[s][0] // the pods of a subject share their tables
+		sub := &l.plan.Subjects[s]
+		seen := map[string]bool{}
+		for _, v.peer = range l.rowsOf(sub.Tables[r.Direction]) {
+			if (everywhere || v.peerMatches(r)) && l.neededIn(&v, sub, i, everywhere, seen) {
+				return true
+			}
+		}
+		if cells += len(seen); cells > maxCells {
+			return true
+		}
+	}
+	return false
+}
+
+// neededIn looks at the cells of one row. seen holds the sets of rules that were looked at: everything about a cell
+// follows from the rules that match it.
+func (l *linter) neededIn(v *view, s *plan.Subject, i plan.RuleIndex, everywhere bool, seen map[string]bool) bool {
+	near := v.matching(nil, rulesOfSubject(l.rules, s), missPeer|missEnded)
+	t := s.Tables[v.direction]
+	classes := make([]bool, t.NumClasses)
+	var rules []plan.RuleIndex
+	var key []byte
+	for at, start := range t.Starts {
+		if classes[t.Classes[at]] {
+			continue
+		}
+		classes[t.Classes[at]] = true
+		v.key = plan.PortKey(start)
+		if !everywhere && v.misses(i)&^missAudit != 0 {
+			continue
+		}
+		rules = v.matching(rules[:0], near, ^missAudit)
+		key = key[:0]
+		for _, j := range rules {
+			key = binary.LittleEndian.AppendUint32(key, uint32(j))
+		}
+		if v.provable() {
+			key = append(key, 1)
+		}
+		if seen[string(key)] {
+			continue
+		}
+		seen[string(key)] = true
+		if resolve.Needs(l.plan, resolve.Cell{Subject: s, Direction: v.direction, Rules: rules, Provable: v.provable()}, i) {
+			return true
+		}
+	}
+	return false
+}
+
+func rulesOfSubject(rules map[plan.PolicyIndex][]plan.RuleIndex, s *plan.Subject) []plan.RuleIndex {
+	var out []plan.RuleIndex
+	for _, p := range s.Policies {
+		out = append(out, rules[p]...)
+	}
+	return out
+}
+
+// matching appends those of rules that are about the view's direction and miss in none of some ways.
+func (v *view) matching(out, rules []plan.RuleIndex, ways miss) []plan.RuleIndex {
+	for _, j := range rules {
+		if r := &v.plan.Rules[j]; r.Direction == v.direction && v.peerMatches(r) && v.misses(j)&ways == 0 {
+			out = append(out, j)
+		}
+	}
+	return out
+}
+
+// rowsOf returns an identity of each row that a table tells apart; rows that answer alike among them, since they may do so
+// by other rules.
+func (l *linter) rowsOf(t *plan.Table) []plan.PeerIndex {
+	if rows, ok := l.rowPeers[t]; ok {
+		return rows
+	}
+	seen := map[string]bool{}
+	var rows []plan.PeerIndex
+	var key []byte
+	for i := 1; i < len(l.plan.Peers); i++ {
+		key = l.plan.RowKey(key[:0], t, plan.PeerIndex(i))
+		if !seen[string(key)] {
+			seen[string(key)] = true
+			rows = append(rows, plan.PeerIndex(i))
+		}
+	}
+	l.rowPeers[t] = rows
+	return rows
+}
+
+// needs reports whether the answer of the view's side would be another without the rule.
+func (v *view) needs(rules map[plan.PolicyIndex][]plan.RuleIndex, s *plan.Subject, i plan.RuleIndex) bool {
+	w := *v
+	w.request = nil
+	c := resolve.Cell{Subject: s, Direction: v.direction, Provable: v.provable(), Rules: w.matching(nil, rulesOfSubject(rules, s), ^missAudit)}
+	return resolve.Needs(v.plan, c, i)
+}

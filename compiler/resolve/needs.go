@@ -1,0 +1,176 @@
+package resolve
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
+)
+
+// Cell is what one side's answer for a class of connections is made from.
+type Cell struct {
+	Subject   *plan.Subject
+	Direction ir.Direction
+	// Rules are those that match, enforced and in audit, ascending.
+	Rules []plan.RuleIndex
+	// Provable says that both ends can prove who they are (S18).
+	Provable bool
+}
+
+// Needs reports whether a cell would get another answer if a rule were taken out of its object: another verdict, demand for
+// authentication or list of requests, as enforced or in audit (S30), now or after the end of a rule (S28). It says yes
+// where it can't tell: whether an object still isolates without its only allow is what its source says (S11).
+func Needs(p *plan.Plan, c Cell, r plan.RuleIndex) bool {
+	slots := cellSlots(p, c.Rules)
+	if !MayIsolate(p, r) && unheard(slots, r) {
+		return false
+	}
+	moments := []int64{0}
+	for i := range slots {
+		if end := slots[i].notAfter; end != 0 && !slices.Contains(moments, end) {
+			moments = append(moments, end)
+		}
+	}
+	for _, at := range moments {
+		var with, without []slot
+		for _, s := range slots {
+			if s.notAfter != 0 && s.notAfter <= at {
+				continue
+			}
+			with = append(with, s)
+			if s.rule != r {
+				without = append(without, s)
+			}
+		}
+		if changes(p, &c, with, without, r) {
+			return true
+		}
+	}
+	return false
+}
+
+// unheard reports whether a slot before the rule's, which is always there and matches every request, is asked in its place:
+// of its object, or of the namespace tier, of which the first match holds. It is a quick look; no says nothing.
+func unheard(slots []slot, r plan.RuleIndex) bool {
+	at := slices.IndexFunc(slots, func(s slot) bool { return s.rule == r })
+	if at < 0 {
+		return true
+	}
+	own := &slots[at]
+	return slices.ContainsFunc(slots[:at], func(s slot) bool {
+		return s.layer == own.layer && s.tier == own.tier && (s.policy == own.policy || s.tier == ir.Namespace) && s.http == nil && !s.audit && s.notAfter == 0
+	})
+}
+
+// changes compares a cell with a rule and without it, in both chains.
+func changes(p *plan.Plan, c *Cell, with, without []slot, r plan.RuleIndex) bool {
+	for _, audit := range []bool{false, true} {
+		before := cellChain(p, c, with, plan.None)
+		o, entries := before.outcome(before.all(c.Provable), audit)
+		for _, alone := range []plan.RuleIndex{plan.None, r} {
+			after := cellChain(p, c, without, alone)
+			if x, xs := after.outcome(after.all(c.Provable), audit); !sameDeed(&o, &x) || !sameDeeds(entries, xs) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// cellSlots makes slots of rules, in the order in which they are asked.
+func cellSlots(p *plan.Plan, rules []plan.RuleIndex) []slot {
+	out := make([]slot, 0, len(rules))
+	for _, i := range rules {
+		r := &p.Rules[i]
+		pol := &p.Policies[r.Policy]
+		s := slot{rule: i, policy: r.Policy, layer: pol.Layer, tier: pol.Tier, priority: pol.Priority, action: r.Action, audit: r.Audit,
+			plain: r.Plaintext, http: r.Source.HTTP}
+		if end := r.Source.NotAfter; r.Action == ir.Allow && !end.IsZero() {
+			s.notAfter = end.Unix()
+		}
+		out = append(out, s)
+	}
+	// Rules come in the order of their objects; what is left is the namespace tier's.
+	slices.SortStableFunc(out, func(a, b slot) int {
+		return cmp.Or(cmp.Compare(a.layer, b.layer), cmp.Compare(a.tier, b.tier), cmp.Compare(rankIn(p, a.rule), rankIn(p, b.rule)))
+	})
+	return out
+}
+
+func rankIn(p *plan.Plan, i plan.RuleIndex) int {
+	r := &p.Rules[i]
+	return rankOf(p.Policies[r.Policy].Source, r.Source)
+}
+
+// cellChain makes a chain that asks slots only. gone, where it is a rule, is taken to have been all that its object
+// isolates by, if it may have been.
+func cellChain(p *plan.Plan, cell *Cell, slots []slot, gone plan.RuleIndex) *chain {
+	// That a waypoint serves the destination is assumed: without one, what differs with one may be denied alike.
+	c := &chain{slots: slots, enrolled: cell.Subject.Enrolled, direction: cell.Direction, served: true,
+		special: special{provable: len(slots), waypoint: len(slots) + 1}}
+	for l := range c.isolation {
+		c.isolation[l] = [2]plan.PolicyIndex{plan.None, plan.None}
+	}
+	for _, k := range cell.Subject.Policies {
+		pol := p.Policies[k].Source
+		enforced, audited := pol.Isolate[cell.Direction] && !pol.Audit, pol.Isolate[cell.Direction] || pol.AuditIsolate[cell.Direction]
+		if gone != plan.None && p.Rules[gone].Policy == k {
+			other, otherEnforced := otherAllows(pol, p.Rules[gone].Source)
+			enforced, audited = enforced && otherEnforced, audited && other
+		}
+		iso := &c.isolation[pol.Layer]
+		if enforced && iso[0] == plan.None {
+			iso[0] = k
+		}
+		if audited && iso[1] == plan.None {
+			iso[1] = k
+		}
+	}
+	return c
+}
+
+// MayIsolate reports whether an object may isolate in a rule's direction by this rule alone, so that taking it out would
+// be felt where the rule does not match, too (S11).
+func MayIsolate(p *plan.Plan, i plan.RuleIndex) bool {
+	r := &p.Rules[i]
+	pol := p.Policies[r.Policy].Source
+	if !pol.Isolate[r.Direction] && !pol.AuditIsolate[r.Direction] {
+		return false
+	}
+	other, enforced := otherAllows(pol, r.Source)
+	return !other || pol.Isolate[r.Direction] && !enforced
+}
+
+// otherAllows says whether a policy has an allow beside a rule in the rule's direction, and whether one is enforced.
+func otherAllows(pol *ir.Policy, r *ir.Rule) (other, enforced bool) {
+	for i := range pol.Rules {
+		if x := &pol.Rules[i]; x != r && !x.Implied && x.Direction == r.Direction && x.Action == ir.Allow {
+			other, enforced = true, enforced || !x.Audit
+		}
+	}
+	return other, enforced
+}
+
+// all are the chain's slots as a set.
+func (c *chain) all(provable bool) bitset {
+	m := newBitset(len(c.slots) + specials)
+	for i := range c.slots {
+		m.set(i)
+	}
+	if provable {
+		m.set(c.special.provable)
+	}
+	m.set(c.special.waypoint)
+	return m
+}
+
+// sameDeed reports whether two outcomes do the same, whoever decided.
+func sameDeed(a, b *plan.Outcome) bool { return a.Verdict == b.Verdict && a.Auth == b.Auth }
+
+func sameDeeds(a, b []plan.Entry) bool {
+	return slices.EqualFunc(a, b, func(x, y plan.Entry) bool {
+		return sameDeed(&x.Outcome, &y.Outcome) && (len(x.Conds) == 0 && len(y.Conds) == 0 || reflect.DeepEqual(x.Conds, y.Conds))
+	})
+}
