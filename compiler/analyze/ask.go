@@ -270,7 +270,8 @@ func (n *Names) key(p Port, dst plan.PeerIndex) (plan.PortKey, bool) {
 	return 0, false
 }
 
-// reply asks the plan about one pair of ends, and a redirect's lists about the request.
+// reply asks the plan about one pair of ends, and a redirect's lists about the request. What is asked of the client is asked
+// of its connection, before there is a request: it is the same for all of them (S22).
 func (n *Names) reply(f plan.Flow, req *plan.Request) Reply {
 	return n.answered(f, n.plan.Decide(f), req)
 }
@@ -280,7 +281,6 @@ func (n *Names) answered(f plan.Flow, a plan.Answer, req *plan.Request) Reply {
 	if req != nil && a.Verdict == plan.Redirect {
 		ra := n.requests.Decide(&a, req)
 		r.Egress, r.Ingress, r.Verdict, r.By, r.Status = ra.Egress, ra.Ingress, ra.Verdict, ra.By, ra.Status
-		r.Auth = max(r.Egress.Auth, r.Ingress.Auth)
 		if r.Verdict != plan.Deny {
 			n.limitBySharing(&r, req)
 		}

@@ -97,6 +97,7 @@ func (x *Explainer) Explain(q Question) (*Explanation, error) {
 		e.Notes = append(e.Notes, text)
 	}
 	e.Notes = append(e.Notes, x.notEnforced(q, &r, flow)...)
+	e.Notes = append(e.Notes, notCarried(&r)...)
 	e.Decided = x.decided(q, &r, flow)
 	return e, nil
 }
@@ -316,15 +317,36 @@ func (x *Explainer) notEnforced(q Question, r *Reply, f plan.Flow) []string {
 	return out
 }
 
+// notCarried says what keeps an allowed connection off the wire in this version: the plan is about a mesh that has its tunnel
+// and its waypoints, and the datapath denies what needs them.
+func notCarried(r *Reply) []string {
+	switch {
+	case r.Verdict == plan.Deny:
+		return nil
+	case r.Answer.Verdict == plan.Redirect:
+		return []string{"not carried yet: nothing runs waypoints in this version, and the datapath denies what needs one"}
+	case r.How == attested(false, true):
+		return []string{"not carried yet: nothing runs the tunnel between nodes in this version, and the datapath denies what needs it"}
+	case r.How == attested(true, true):
+		return []string{"carried on one node only: nothing runs the tunnel between nodes in this version, and the datapath denies what needs it"}
+	}
+	return nil
+}
+
 // authText is Reply.How with the exception behind plaintext (S18).
 func (x *Explainer) authText(r *Reply) string {
 	if r.Verdict == plan.Deny || r.Auth != plan.AuthPlaintext {
 		return r.How
 	}
+	return x.plaintext(r)
+}
+
+// plaintext names the exceptions that a connection in plaintext leans on, where a rule says so.
+func (x *Explainer) plaintext(r *Reply) string {
 	if names := x.exceptions(r); names != nil {
 		return "plaintext under exception " + strings.Join(names, " and ")
 	}
-	return r.How
+	return "plaintext"
 }
 
 // exceptions are those that the two sides lean on, with what is left of them.
@@ -354,15 +376,22 @@ func exceptionText(p *plan.Plan, i plan.RuleIndex) string {
 // decided says who decides, and under which identity.
 func (x *Explainer) decided(q Question, r *Reply, f plan.Flow) string {
 	as := ""
-	if id := x.plan.Peers[f.Src.Peer].SPIFFE; id != "" && r.Auth == plan.AuthRequired {
+	if id := x.plan.Peers[f.Src.Peer].SPIFFE; id != "" && r.Answer.Auth == plan.AuthRequired {
 		as = " as " + id
 	}
-	waypoint := x.waypoint(f)
 	switch {
-	case r.Answer.Verdict == plan.Redirect && q.Request == nil:
-		return "each request is decided by the waypoint of " + waypoint + ", after mTLS" + as
 	case r.Answer.Verdict == plan.Redirect:
-		return "decided by the waypoint of " + waypoint + ", after mTLS" + as
+		text := "decided by the waypoint of " + x.waypoint(f)
+		if q.Request == nil {
+			text = "each request is " + text
+		}
+		switch r.Answer.Auth {
+		case plan.AuthRequired:
+			return text + ", after mTLS" + as
+		case plan.AuthPlaintext:
+			return text + ", in " + x.plaintext(r)
+		}
+		return text
 	case r.Verdict == plan.Deny:
 		side := q.From
 		if r.By == ir.Ingress {
