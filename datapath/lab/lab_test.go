@@ -89,6 +89,22 @@ $`)
 	}
 }
 
+// TestRunFirstPolicy changes the first policy and label that put a datapath at a pod, under open connections: it cuts what
+// it denies and nothing else, whoever speaks first, and its first verdicts have names (S29, S31).
+func TestRunFirstPolicy(t *testing.T) {
+	need(t)
+	var out bytes.Buffer
+	s := shop()
+	s.Policies, s.Config.Enrolled = nil, nil
+	r, err := Run(t.Context(), s, Options{Out: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Failed() || len(r.Changes) == 0 || r.Changes[0].Cut == 0 || r.Changes[0].Kept == 0 {
+		t.Errorf("the report:\n%s", out.String())
+	}
+}
+
 // TestRunWithBareEndpoints: an endpoint of a service that the lab has no host for is no mismatch.
 func TestRunWithBareEndpoints(t *testing.T) {
 	need(t)
