@@ -141,6 +141,9 @@ func (q Question) withHost() Question {
 
 // pairs returns the pairs of ends that a question is about; there is at least one.
 func (n *Names) pairs(q Question) ([]plan.Flow, error) {
+	if q.From.Kind == DNSTarget {
+		return nil, fmt.Errorf("%s is a DNS name, which is only where a connection goes to (S15): write an address, or world", q.From.Name)
+	}
 	if q.To.Entity == ir.OwnNode {
 		return nil, fmt.Errorf("own-node is only where a connection comes from (S5)")
 	}

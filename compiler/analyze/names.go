@@ -235,7 +235,7 @@ func andList(s []string) string {
 // Resolve finds what a name stands for: ns/name, ns/kind/name, ns/service/name, a pod, an address, a SPIFFE id, a
 // DNS name or an entity; name and kind/name, as kubectl has them, in Namespace.
 func (n *Names) Resolve(name string) (*Target, error) {
-	if a, err := netip.ParseAddr(name); err == nil {
+	if a, err := netip.ParseAddr(name); err == nil && a.Zone() == "" {
 		return n.address(a.Unmap()), nil
 	}
 	switch {
@@ -278,20 +278,10 @@ func (n *Names) bare(name string) (*Target, error) {
 		return n.namespaced(in[0])
 	case len(in) > 1:
 		return nil, &NameError{Name: name, Why: "is in several namespaces", Near: in}
-	case strings.Contains(name, ".") && endsInNumber(name):
-		return nil, &NameError{Name: name, Why: "is no address"}
-	case strings.Contains(name, "."):
-		return n.dns(strings.TrimSuffix(strings.ToLower(name), "."))
+	case strings.ContainsAny(name, ".:%"):
+		return n.dns(name)
 	}
 	return nil, n.unknown(name)
-}
-
-// endsInNumber reports whether a name's last label is all digits: no DNS name's is, so that it can't be taken for an
-// address (RFC 3696 section 2).
-func endsInNumber(name string) bool {
-	name = strings.TrimSuffix(name, ".")
-	last := name[strings.LastIndexByte(name, '.')+1:]
-	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
 func eachKey[V any](m map[string]V) func(func(string)) {
@@ -470,16 +460,6 @@ func (n *Names) spiffe(id string) (*Target, error) {
 		return nil, &NameError{Name: id, Why: "is the identity of no workload", Near: nearest(id, ids)}
 	}
 	return t, nil
-}
-
-// dns resolves a DNS name: the name of a service in the cluster is that service; any other is somewhere in the
-// world, at an address that no rule names.
-func (n *Names) dns(name string) (*Target, error) {
-	labels := strings.Split(strings.TrimSuffix(name, ".cluster.local"), ".")
-	if len(labels) == 3 && labels[2] == "svc" {
-		return n.service(labels[1], labels[0])
-	}
-	return &Target{Name: name, Kind: DNSTarget, ends: n.world()}, nil
 }
 
 // world returns the identities of the addresses outside the cluster that no rule names.

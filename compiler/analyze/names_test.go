@@ -63,37 +63,66 @@ func TestResolve(t *testing.T) {
 		name string
 		err  string
 	}{
-		"a/web":                  {kind: WorkloadTarget, name: "a/web"},
-		"a/deployment/web":       {kind: WorkloadTarget, name: "a/web"},
-		"a/Job/db":               {kind: WorkloadTarget, name: "a/Job/db"},
-		"a/web-1":                {kind: PodTarget, name: "a/web-1"},
-		"web-2":                  {kind: PodTarget, name: "a/web-2"},
-		"a/service/front":        {kind: ServiceTarget, name: "a/service/front"},
-		"front.a.svc":            {kind: ServiceTarget, name: "a/service/front"},
-		"10.0.0.1":               {kind: AddressTarget, name: "10.0.0.1"},
-		"10.9.0.1":               {kind: AddressTarget, name: "10.9.0.1"},
-		"spiffe://t/ns/a/sa/web": {kind: SPIFFETarget, name: "spiffe://t/ns/a/sa/web"},
-		"api.example.com":        {kind: DNSTarget, name: "api.example.com"},
-		"world":                  {kind: EntityTarget, name: "world"},
-		"a/db":                   {err: `"a/db" is several workloads: did you mean a/Job/db or a/StatefulSet/db?`},
-		"web":                    {err: `"web" is in several namespaces: did you mean a/web or b/web?`},
-		"a/front":                {err: `"a/front" is a service, not a workload: did you mean a/service/front?`},
-		"a/wbe":                  {err: `"a/wbe" is no workload, pod, service or entity here: did you mean a/web?`},
-		"c/web":                  {err: `"c/web" is no workload, pod, service or entity here: did you mean a/web or b/web?`},
-		"kube-apiserver":         {err: `"kube-apiserver" is nowhere in this inventory: no address of it is known`},
-		"spiffe://t/ns/a/sa/wbe": {err: `"spiffe://t/ns/a/sa/wbe" is the identity of no workload: did you mean spiffe://t/ns/a/sa/web?`},
-		"999.1.1.1":              {err: `"999.1.1.1" is no address`},
-		"1.2.3":                  {err: `"1.2.3" is no address`},
-		"front/web":              {err: `"front/web" is no workload, pod, service or entity here: did you mean a/web or b/web?`},
-		"a/service/loose":        {err: `"a/service/loose" is headless: a connection to it goes straight to one of its pods: ask about their workload`},
-		"a/svc/alias":            {err: `"a/service/alias" is only a name for db.example.com: ask about that`},
-		"alias.a.svc":            {err: `"a/service/alias" is only a name for db.example.com: ask about that`},
-		"a/loose":                {err: `"a/loose" is a service, not a workload: did you mean a/service/loose?`},
-		"1.2.3.":                 {err: `"1.2.3." is no address`},
-		"3.example.com":          {kind: DNSTarget, name: "3.example.com"},
-		"example.c3":             {kind: DNSTarget, name: "example.c3"},
-		"x/y/z/w":                {err: `"x/y/z/w" is no workload, pod, service or entity here`},
-		"":                       {err: `"" is no name`},
+		"a/web":                           {kind: WorkloadTarget, name: "a/web"},
+		"a/deployment/web":                {kind: WorkloadTarget, name: "a/web"},
+		"a/Job/db":                        {kind: WorkloadTarget, name: "a/Job/db"},
+		"a/web-1":                         {kind: PodTarget, name: "a/web-1"},
+		"web-2":                           {kind: PodTarget, name: "a/web-2"},
+		"a/service/front":                 {kind: ServiceTarget, name: "a/service/front"},
+		"front.a.svc":                     {kind: ServiceTarget, name: "a/service/front"},
+		"10.0.0.1":                        {kind: AddressTarget, name: "10.0.0.1"},
+		"10.9.0.1":                        {kind: AddressTarget, name: "10.9.0.1"},
+		"spiffe://t/ns/a/sa/web":          {kind: SPIFFETarget, name: "spiffe://t/ns/a/sa/web"},
+		"api.example.com":                 {kind: DNSTarget, name: "api.example.com"},
+		"world":                           {kind: EntityTarget, name: "world"},
+		"a/db":                            {err: `"a/db" is several workloads: did you mean a/Job/db or a/StatefulSet/db?`},
+		"web":                             {err: `"web" is in several namespaces: did you mean a/web or b/web?`},
+		"a/front":                         {err: `"a/front" is a service, not a workload: did you mean a/service/front?`},
+		"a/wbe":                           {err: `"a/wbe" is no workload, pod, service or entity here: did you mean a/web?`},
+		"c/web":                           {err: `"c/web" is no workload, pod, service or entity here: did you mean a/web or b/web?`},
+		"kube-apiserver":                  {err: `"kube-apiserver" is nowhere in this inventory: no address of it is known`},
+		"spiffe://t/ns/a/sa/wbe":          {err: `"spiffe://t/ns/a/sa/wbe" is the identity of no workload: did you mean spiffe://t/ns/a/sa/web?`},
+		"999.1.1.1":                       {err: `"999.1.1.1" is no address`},
+		"1.2.3":                           {err: `"1.2.3" is no address`},
+		"front/web":                       {err: `"front/web" is no workload, pod, service or entity here: did you mean a/web or b/web?`},
+		"a/service/loose":                 {err: `"a/service/loose" is headless: a connection to it goes straight to one of its pods: ask about their workload`},
+		"a/svc/alias":                     {err: `"a/service/alias" is only a name for db.example.com: ask about that`},
+		"alias.a.svc":                     {err: `"a/service/alias" is only a name for db.example.com: ask about that`},
+		"a/loose":                         {err: `"a/loose" is a service, not a workload: did you mean a/service/loose?`},
+		"1.2.3.":                          {err: `"1.2.3." is no address`},
+		"3.example.com":                   {kind: DNSTarget, name: "3.example.com"},
+		"example.c3":                      {kind: DNSTarget, name: "example.c3"},
+		"front.a":                         {kind: ServiceTarget, name: "a/service/front"},
+		"Front.A.Svc.":                    {kind: ServiceTarget, name: "a/service/front"},
+		"front.a.svc.cluster.local":       {kind: ServiceTarget, name: "a/service/front"},
+		"loose.a":                         {err: `"a/service/loose" is headless: a connection to it goes straight to one of its pods: ask about their workload`},
+		"front.a.":                        {kind: DNSTarget, name: "front.a"},
+		"web.a.":                          {kind: DNSTarget, name: "web.a"},
+		"svc.example.com":                 {kind: DNSTarget, name: "svc.example.com"},
+		"_dmarc.example.com":              {kind: DNSTarget, name: "_dmarc.example.com"},
+		"qqqqqqq.a.svc":                   {err: `"a/service/qqqqqqq" is no workload, pod, service or entity here`},
+		"nobody.a":                        {err: `"nobody.a" is no name of a service in namespace a; a name in the world that is written so ends with a dot`},
+		"web-1.front.a":                   {err: `"web-1.front.a" is no name of a service in namespace a; a name in the world that is written so ends with a dot: did you mean a/web-1?`},
+		"a.web":                           {err: `"a.web" is no name of a service here; a name in the world that is written so ends with a dot: did you mean a/web?`},
+		"web.a":                           {err: `"web.a" is no name of a service in namespace a; a name in the world that is written so ends with a dot: did you mean a/web?`},
+		"web-1.loose.a.svc.cluster.local": {err: `"web-1.loose.a.svc.cluster.local" is the name of a pod behind a service: ask about the pod: did you mean a/web-1?`},
+		"x.loose.a.svc":                   {err: `"x.loose.a.svc" is the name of a pod behind a service: ask about the pod`},
+		"10-0-0-1.a.pod.cluster.local.":   {err: `"10-0-0-1.a.pod.cluster.local." is the name of a pod's address: ask about the address, or the pod: did you mean 10.0.0.1?`},
+		"fd00--1.a.pod":                   {err: `"fd00--1.a.pod" is the name of a pod's address: ask about the address, or the pod: did you mean fd00::1?`},
+		"web.cluster.local":               {err: `"web.cluster.local" names nothing in the cluster: a service's name is <service>.<namespace>.svc.cluster.local`},
+		"front.a.svc.corp.example":        {err: `"front.a.svc.corp.example" is a name in a cluster, with a domain that is not known here: ask about ns/service/name, or the pod: did you mean a/service/front?`},
+		"10-0-0-1.a.pod.corp.example":     {err: `"10-0-0-1.a.pod.corp.example" is a name in a cluster, with a domain that is not known here: ask about ns/service/name, or the pod`},
+		"10.0.0.1:8080":                   {err: `"10.0.0.1:8080" is an address and a port: the port has a place of its own: did you mean 10.0.0.1?`},
+		"[fd00::1]:80":                    {err: `"[fd00::1]:80" is an address and a port: the port has a place of its own: did you mean fd00::1?`},
+		"fe80::1%eth0":                    {err: `"fe80::1%eth0" is an address with a zone, which says something on one machine only: did you mean fe80::1?`},
+		"example.com:443":                 {err: `"example.com:443" is a host and a port: the port has a place of its own: did you mean example.com?`},
+		"web-1:80":                        {err: `"web-1:80" is a host and a port: the port has a place of its own: did you mean web-1?`},
+		"foo bar.baz":                     {err: `"foo bar.baz" is no DNS name: letters, digits and inner hyphens make a label`},
+		"-a.example.com":                  {err: `"-a.example.com" is no DNS name: letters, digits and inner hyphens make a label`},
+		"a..example.com":                  {err: `"a..example.com" is no DNS name: a label is empty`},
+		"*.example.com":                   {err: `"*.example.com" is no DNS name: letters, digits and inner hyphens make a label`},
+		"x/y/z/w":                         {err: `"x/y/z/w" is no workload, pod, service or entity here`},
+		"":                                {err: `"" is no name`},
 	} {
 		got, err := n.Resolve(name)
 		switch {
@@ -104,6 +133,22 @@ func TestResolve(t *testing.T) {
 		case err == nil && (got.Kind != want.kind || got.Name != want.name):
 			t.Errorf("%q: kind %d %s, want %d %s", name, got.Kind, got.Name, want.kind, want.name)
 		}
+	}
+}
+
+// TestAskFromDNS is S15: a DNS name is only where a connection goes to.
+func TestAskFromDNS(t *testing.T) {
+	n := namesOf(t, namesWorld())
+	q := Question{Port: Port{Space: ir.TCP, Number: 443}}
+	var err error
+	if q.From, err = n.Resolve("example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if q.To, err = n.Resolve("b/web"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Ask(q); err == nil || err.Error() != "example.com is a DNS name, which is only where a connection goes to (S15): write an address, or world" {
+		t.Errorf("%v", err)
 	}
 }
 
