@@ -53,6 +53,10 @@ func (l *lowering) config(o *NamedObject) {
 	l.apiServers(o, spec.KubeAPIServer)
 	for i, p := range spec.JWTProviders {
 		l.providers[p.Name] = true
+		if wrong := checkKeySet(p.JWKS); wrong != "" {
+			l.errorAt(CodeValue, o.at(fmt.Sprintf("spec.jwtProviders[%d].jwks", i)), "jwks is no set of public keys: "+wrong,
+				"write the issuer's JSON web key set (RFC 7517), as its jwks_uri gives it")
+		}
 		l.out.Providers = append(l.out.Providers, ir.JWTProvider{Name: p.Name, Issuer: p.Issuer, Audiences: p.Audiences, JWKS: p.JWKS,
 			Pos: o.at(fmt.Sprintf("spec.jwtProviders[%d]", i))})
 	}

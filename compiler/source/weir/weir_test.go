@@ -316,7 +316,7 @@ spec:
   waypoints: {scope: none, selectors: [{namespaces: {}}]}
   defaults: {log: all}
   capacity: {maxDecisions: 1, maxClasses: 2, maxMapMiB: 3}
-  jwtProviders: [{name: corp, issuer: i, audiences: [a], jwks: "{}"}]
+  jwtProviders: [{name: corp, issuer: i, audiences: [a], jwks: '`+publicKey+`'}]
   kubeAPIServer: {addresses: [192.168.0.1]}
 `)
 	c := out.Config
@@ -327,6 +327,30 @@ spec:
 	}
 	if out, _ := lower(t, policy+"  isolate: [ingress]\n"); out.Config.Present || out.Config.Enrolled != nil {
 		t.Errorf("without a MeshConfig nothing is enrolled (S16): %+v", out.Config)
+	}
+}
+
+// publicKey is a key set with the key of RFC 7515, appendix A.3.
+const publicKey = `{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`
+
+// A key set that verifies nothing would leave rules that ask for claims without effect.
+func TestKeySet(t *testing.T) {
+	for in, want := range map[string]string{
+		publicKey:                           "",
+		"nope":                              "it is no JSON object with a list of keys",
+		"[]":                                "it is no JSON object with a list of keys",
+		"{}":                                "it has no keys",
+		`{"keys":[]}`:                       "it has no keys",
+		`{"keys":[{"kty":"EC"}]}`:           "keys[0]: unsupported key type, format, curve, or RSA modulus size",
+		`{"keys":[{"kty":"oct","k":"AA"}]}`: "keys[0] is no public key",
+	} {
+		if got := checkKeySet(in); got != want {
+			t.Errorf("%s: got %q, want %q", in, got, want)
+		}
+	}
+	_, findings := lower(t, "kind: MeshConfig\nmetadata: {name: default}\nspec:\n  jwtProviders: [{name: corp, issuer: i, audiences: [a], jwks: '{}'}]\n")
+	if d := cmp.Diff([]string{"p.yaml:4:64: error WEIR1007: jwks is no set of public keys: it has no keys"}, findings); d != "" {
+		t.Error(d)
 	}
 }
 
