@@ -231,11 +231,8 @@ static __always_inline void pick_up(struct __sk_buff *skb, void *share, const st
 	}
 	o->key = v->key;
 	o->fresh = !c ? FLOW_NEW : ct_passed(c->judged, k, o->epoch) ? 0 : FLOW_AGAIN;
-	if (o->answer.drop) {
-		if (c)
-			c->judged = NOT_JUDGED;
+	if (o->answer.drop)
 		return;
-	}
 	struct weir_ct n = {
 		.judged = ct_judged(k, o->epoch, o->answer.rule),
 		.seen = now,
@@ -256,7 +253,8 @@ static __always_inline void pick_up(struct __sk_buff *skb, void *share, const st
  *   no other. Who wrote the epoch into the entry had found the local address to be the pod's and the remote one not to be.
  *   Expiry is one of these (S28): when something ends, a generation with a new epoch is published;
  * - or in the entry, and constant there: who opened, by which port key, from a socket of this node, or from the pod itself
- *   by way of a service (S5, S6). ct_original compares them with the packet's, since no key holds them;
+ *   by way of a service (S5, S6). ct_original compares them with the packet's, since no key holds them. Where nobody knows
+ *   who opened, both directions were found to pass (pick_up);
  * - or in the packet alone, and then looked at here as there: the hook, the interface it came from, whether it opens or
  *   closes a connection, whether it goes to a multicast address (an entry's remote may be one: as somebody's source).
  *   Fragments, tags, options, extension headers and ICMP are not parse_common's, and never come here;

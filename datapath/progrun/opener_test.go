@@ -21,15 +21,16 @@ import (
 	"github.com/weir-mesh/weir/datapath/progrun"
 )
 
-// The ports of web's connections with db, both of which are open when the packets are run: db opened the one to web's
-// 8080, web the one to db's 5432. Nothing has a socket at the third.
+// The ports of web's connections, which are open when the packets are run: db opened the one to web's 8080, web the one to
+// db's 5432, the node another to web's 8080. Nothing has a socket at the last.
 const (
 	servedPort, servedFrom = 8080, 50001
 	askedPort, askedFrom   = 5432, 50002
-	nobodys                = 50003
+	nodeFrom               = 50003
+	nobodys                = 50004
 )
 
-// web's and db's sockets, in one namespace, and its number among the namespaces that the test's own knows.
+// sockets are web's, db's and the node's, in one namespace, and its number among the namespaces that the test's own knows.
 func sockets(t *testing.T) (netns uint32) {
 	t.Helper()
 	kerneltest.Need(t)
@@ -68,18 +69,23 @@ func openSockets(t *testing.T) error {
 			return err
 		}
 	}
+	listeners := map[netip.AddrPort]net.Listener{}
 	for _, c := range []struct {
 		server, client string
 		port, from     uint16
-	}{{web4, db4, servedPort, servedFrom}, {web6, db6, servedPort, servedFrom}, {db4, web4, askedPort, askedFrom}, {db6, web6, askedPort, askedFrom}} {
+	}{{web4, db4, servedPort, servedFrom}, {web6, db6, servedPort, servedFrom}, {db4, web4, askedPort, askedFrom}, {db6, web6, askedPort, askedFrom},
+		{web4, node4, servedPort, nodeFrom}, {web6, node6, servedPort, nodeFrom}} {
 		at := netip.AddrPortFrom(netip.MustParseAddr(c.server), c.port)
-		var lc net.ListenConfig
-		lc.SetMultipathTCP(false)
-		l, err := lc.Listen(t.Context(), "tcp", at.String())
-		if err != nil {
-			return err
+		l := listeners[at]
+		if l == nil {
+			var lc net.ListenConfig
+			lc.SetMultipathTCP(false)
+			if l, err = lc.Listen(t.Context(), "tcp", at.String()); err != nil {
+				return err
+			}
+			listeners[at] = l
+			t.Cleanup(func() { _ = l.Close() })
 		}
-		t.Cleanup(func() { _ = l.Close() })
 		d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(c.client), c.from))}
 		client, err := d.DialContext(t.Context(), "tcp", at.String())
 		for deadline := time.Now().Add(5 * time.Second); errors.Is(err, unix.ENETUNREACH) && time.Now().Before(deadline); {
@@ -180,6 +186,24 @@ func TestOpener(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestOpenerOwnNode has web speak first to a socket of its own node: that it is one can't be seen from web's packet, which
+// counts as one to a translated source until the node's own comes (S5).
+func TestOpenerOwnNode(t *testing.T) {
+	f := newFixture(1)
+	f.ingress.Port(f.socket, ir.TCP, servedPort, f.allow)
+	r := start(t, f.Build(), progrun.Options{NetNS: sockets(t)})
+	for _, remote := range []string{node4, node6} {
+		ours, theirs := pair(remote, servedPort, nodeFrom)
+		run(t, r, progrun.FromPod, f.web, ours.Bytes(), datapath.DropPolicy)
+		if got, err := r.Packet(progrun.ToPod, f.web, theirs.Bytes(), true); err != nil || !got.Pass {
+			t.Errorf("the node's packet: %+v, %v", got, err)
+		}
+		if got := run(t, r, progrun.FromPod, f.web, ours.Bytes(), 0); !got.Reply {
+			t.Errorf("the answer: %+v", got)
 		}
 	}
 }
