@@ -9,14 +9,53 @@ import (
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/compiler/project"
+	"github.com/weir-mesh/weir/datapath/encode"
 )
 
 // CodeCapacity: a node cannot hold its part of the plan.
 const CodeCapacity diag.Code = "WEIR3002"
 
-// capacity reports nodes that cannot hold their part, by what the kernel can number and by what MeshConfig allows. It
-// looks only where the whole plan does not fit anyway: a node's part is never larger.
+// capacity reports nodes that cannot hold their part, by what the kernel can number and by what MeshConfig allows.
 func capacity(r *compile.Result) diag.List {
+	return append(numbers(r), memory(r)...)
+}
+
+// memory reports nodes whose part takes more memory of the kernel than MeshConfig allows, by the bytes that it will get.
+func memory(r *compile.Result) diag.List {
+	var out diag.List
+	most := uint64(r.Config.MaxMapBytes)
+	if most == 0 {
+		return nil
+	}
+	for _, node := range project.NodeNames(r.Plan) {
+		pr, err := project.Node(r.Plan, node, 1)
+		var full *project.CapacityError
+		switch {
+		case errors.As(err, &full): // numbers reports it
+			continue
+		case err != nil:
+			out.Add(tooMuch(r, err.Error()))
+			continue
+		}
+		bindings := make([]encode.Binding, len(pr.Endpoints))
+		for i := range bindings {
+			bindings[i].Slot = uint32(i)
+		}
+		g, err := encode.Encode(encode.Input{Projection: pr, Bindings: bindings, Now: r.Plan.Now.Unix()})
+		if err != nil {
+			out.Add(tooMuch(r, fmt.Sprintf("node %s cannot hold its part: %v", node, err)))
+			continue
+		}
+		if n := encode.BlobSize(len(g.Bytes)); n > most {
+			out.Add(tooMuch(r, fmt.Sprintf("node %s needs %d MiB for its tables and may have %d MiB (maxMapMiB): %d %% of it", node, n>>20, most>>20, n*100/most)))
+		}
+	}
+	return out
+}
+
+// numbers reports nodes that need more decisions or classes than there are. It looks only where the whole plan does not
+// fit anyway: a node's part is never larger.
+func numbers(r *compile.Result) diag.List {
 	var out diag.List
 	cfg := &r.Config
 	decisions, classes := limit(cfg.MaxDecisions, plan.MaxNodeDecisions), limit(cfg.MaxClasses, plan.MaxClasses)

@@ -25,8 +25,7 @@ const MaxEndpoints = 4096
 // graceSlot is a slot of conntrack that no endpoint has; see Objects.grace.
 const graceSlot = MaxEndpoints
 
-// first is where generations may start in the blob: its first word is the current one's place.
-const first = 64
+const first = encode.BlobFirst
 
 // Config is what is fixed when the programs are loaded.
 type Config struct {
@@ -123,11 +122,9 @@ func (o *Objects) Maps() map[string]*ebpf.Map {
 // Config is what the objects were loaded with.
 func (o *Objects) Config() Config { return o.config }
 
-// BlobFor is the size of a blob for generations of the given size: two halves, each a quarter larger than needed.
+// BlobFor is the size of a blob for generations of the given size.
 func BlobFor(size int) uint32 {
-	const step = 1 << 20
-	half := uint64(size) + uint64(size)/4
-	return uint32((2*half + first + step) / step * step)
+	return uint32(encode.BlobSize(size))
 }
 
 // ErrFull says that the blob has no room for a generation beside the current one.

@@ -101,7 +101,7 @@ type Capacity struct {
 	MaxDecisions *int32 `json:"maxDecisions,omitempty"`
 	// Classes of identities, and of ports, on a node.
 	MaxClasses *int32 `json:"maxClasses,omitempty"`
-	// Memory of all kernel maps of a node, in MiB.
+	// Memory of the kernel's map that holds a node's tables, in MiB: two generations of them, and a quarter more. Connections have maps of their own.
 	MaxMapMiB *int32 `json:"maxMapMiB,omitempty"`
 }
 
