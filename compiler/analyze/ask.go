@@ -75,6 +75,9 @@ func (n *Names) Ask(q Question) (Reply, error) {
 			r = n.reply(f, q.Request)
 		}
 		if !sameReply(&r, &first) {
+			if err := n.byFamily(flows, q.Request); err != nil {
+				return Reply{}, err
+			}
 			return Reply{}, n.differ(q, &first, &r)
 		}
 		if err := n.agree(f, q.Request); err != nil {
@@ -94,6 +97,9 @@ func sameReply(a, b *Reply) bool {
 func (n *Names) agree(f plan.Flow, req *plan.Request) error {
 	if f.Dst.Frontend < 0 {
 		return nil
+	}
+	if err := n.unplaced(f, req); err != nil {
+		return err
 	}
 	text := n.disagreement(f, req)
 	if text == "" {
@@ -202,7 +208,11 @@ func (n *Names) frontend(t *Target, p Port) ([]end, error) {
 		if f.Port != plan.Key(p.Space, p.Number) && (p.Name == "" || p.Name != f.PortName || p.Space != f.Port.Space()) {
 			continue
 		}
-		if len(f.Addrs) == 0 || t.Kind == AddressTarget {
+		if t.Kind == AddressTarget {
+			out = append(out, end{End: plan.End{Endpoint: plan.None, Frontend: i}, family: addrFamily(t.addr)})
+			continue
+		}
+		if len(f.Addrs) == 0 {
 			out = append(out, end{plan.End{Endpoint: plan.None, Frontend: i}, anyFamily})
 			continue
 		}

@@ -149,7 +149,8 @@ func (x *Explainer) endName(e plan.End) string {
 
 // sideName names an end as the user did, where that end is meant.
 func (x *Explainer) sideName(t *Target, r *Reply, e plan.End) string {
-	if r.Flow.Dst.Frontend >= 0 && t.Kind == ServiceTarget && e.Frontend < 0 {
+	service := t.Kind == ServiceTarget || t.Kind == AddressTarget && len(t.ends) == 0
+	if r.Flow.Dst.Frontend >= 0 && service && e.Frontend < 0 {
 		return x.endName(e)
 	}
 	return t.Name

@@ -124,8 +124,14 @@ func (l *linter) addBackends(f plan.FrontendIndex, message, hint string) {
 func (l *linter) deniedAt(f plan.FrontendIndex) []string {
 	var who []plan.PeerIndex
 	for s := range l.plan.Subjects {
-		if l.differs(int32(s), f) {
-			who = append(who, l.peersOf[s]...)
+		if !l.differs(int32(s), f) {
+			continue
+		}
+		for _, peer := range l.peersOf[s] {
+			// What is not known yet is no difference: addresses reports it.
+			if l.names.unplaced(plan.Flow{Src: plan.NewEnd(peer), Dst: plan.End{Endpoint: plan.None, Frontend: int32(f)}}, nil) == nil {
+				who = append(who, peer)
+			}
 		}
 	}
 	return l.labels(who)
@@ -163,6 +169,9 @@ func (l *linter) unevenAt(f plan.FrontendIndex) (names []string, answer string) 
 			continue
 		}
 		flow := plan.Flow{Src: plan.NewEnd(peer), Dst: plan.End{Endpoint: plan.None, Frontend: int32(f)}}
+		if l.names.unplaced(flow, nil) != nil {
+			continue // what is not known yet is no difference: addresses reports it
+		}
 		if text := l.names.disagreement(flow, nil); text != "" {
 			who, answer = append(who, peer), text
 		}
