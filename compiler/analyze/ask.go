@@ -163,27 +163,37 @@ func (n *Names) pairs(q Question) ([]plan.Flow, error) {
 	var flows []plan.Flow
 	for _, s := range q.From.ends {
 		for _, d := range to {
-			f, ok := n.pair(q, s, d)
-			if !ok {
+			if s.family != anyFamily && d.family != anyFamily && s.family != d.family || !n.hosts.exists(d) {
 				continue
 			}
-			if f.Dst.Frontend >= 0 {
-				f.Port = n.plan.Frontends[f.Dst.Frontend].Port // found by the service's own number or name
-			} else if f.Port, ok = n.key(q.Port, d.Peer); !ok {
-				return nil, fmt.Errorf("%s has no container port named %q for %s that a rule names: write its number", q.To.Name, q.Port.Name, q.Port.Space)
+			k, err := n.portAt(q, d)
+			if err != nil {
+				return nil, err
 			}
-			if !slices.Contains(flows, f) {
-				flows = append(flows, f)
+			if s.node != nil {
+				flows = n.fromNode(flows, q, s, d, k)
+			} else {
+				flows = addFlow(flows, n.pair(q, s, d, k))
 			}
 		}
 	}
-	switch {
-	case len(q.From.ends) == 0:
-		return nil, fmt.Errorf("%s is a service: a connection comes from a workload", q.From.Name)
-	case len(flows) == 0:
-		return nil, fmt.Errorf("%s and %s have no address family in common", q.From.Name, q.To.Name)
+	if len(flows) == 0 {
+		return nil, n.noPairs(q, to)
 	}
 	return flows, nil
+}
+
+// noPairs says why there is no connection between the ends that a question is about.
+func (n *Names) noPairs(q Question, to []end) error {
+	switch {
+	case len(q.From.ends) == 0:
+		return fmt.Errorf("%s is a service: a connection comes from a workload", q.From.Name)
+	case q.From.Entity == ir.OwnNode && !slices.ContainsFunc(to, func(d end) bool { return d.Frontend >= 0 || n.plan.Peers[d.Peer].Kind == plan.PodPeer }):
+		return fmt.Errorf("own-node is a pod's: ask about a pod")
+	case q.From.Entity == ir.Host && n.hosts.onlyOwn(q.To.Endpoints):
+		return fmt.Errorf("no node but the pod's own is known: ask about own-node")
+	}
+	return fmt.Errorf("%s and %s have no address family in common", q.From.Name, q.To.Name)
 }
 
 // frontend returns the ends of a service's port.
@@ -213,11 +223,11 @@ func (n *Names) frontend(t *Target, p Port) ([]end, error) {
 			continue
 		}
 		if len(f.Addrs) == 0 {
-			out = append(out, end{plan.End{Endpoint: plan.None, Frontend: i}, anyFamily})
+			out = append(out, end{End: plan.End{Endpoint: plan.None, Frontend: i}})
 			continue
 		}
 		for _, a := range f.Addrs {
-			out = append(out, end{plan.End{Endpoint: plan.None, Frontend: i}, addrFamily(a)})
+			out = append(out, end{End: plan.End{Endpoint: plan.None, Frontend: i}, family: addrFamily(a)})
 		}
 	}
 	if len(out) == 0 {
@@ -233,15 +243,9 @@ func orNothing(s string) string {
 	return s
 }
 
-// pair joins two ends, when a connection between them can exist.
-func (n *Names) pair(q Question, s, d end) (plan.Flow, bool) {
-	if s.family != anyFamily && d.family != anyFamily && s.family != d.family {
-		return plan.Flow{}, false
-	}
-	f := plan.Flow{Src: s.End, Dst: d.End}
-	if q.From.Kind == EntityTarget && n.plan.Peers[s.Peer].Kind != plan.PodPeer {
-		f.Src.Endpoint = plan.None
-	}
+// pair joins two ends.
+func (n *Names) pair(q Question, s, d end, k plan.PortKey) plan.Flow {
+	f := plan.Flow{Src: s.End, Dst: d.End, Port: k}
 	// A workload of several pods: the traffic between two of them leaves the pod (S6 is about one).
 	same := f.Src.Endpoint >= 0 && f.Src.Endpoint == f.Dst.Endpoint
 	switch {
@@ -250,24 +254,26 @@ func (n *Names) pair(q Question, s, d end) (plan.Flow, bool) {
 	case d.Frontend >= 0 && f.Src.Endpoint >= 0 && n.plan.Endpoints[f.Src.Endpoint].Declared && n.plan.Endpoints[f.Src.Endpoint].Replicas > 1:
 		f.Src.Endpoint = plan.None
 	}
-	if q.From.Kind == AddressTarget {
-		f.Src.Peer = n.ownNode(q.From, s.Peer, d.Endpoint)
-	}
-	return f, true
+	return f
 }
 
-// ownNode is the identity of a node's address as its own pods see it (S5).
-func (n *Names) ownNode(from *Target, peer plan.PeerIndex, to int32) plan.PeerIndex {
-	if to < 0 || n.plan.Peers[peer].Kind != plan.HostPeer {
-		return peer
+func addFlow(flows []plan.Flow, f plan.Flow) []plan.Flow {
+	if slices.Contains(flows, f) {
+		return flows
 	}
-	for i := range n.plan.Nodes {
-		node := &n.plan.Nodes[i]
-		if j := slices.Index(node.Addrs, from.addr); j >= 0 && node.Name == n.plan.Endpoints[to].Node {
-			return node.Own[j]
-		}
+	return append(flows, f)
+}
+
+// portAt returns the port at one end of a question's destination; a service's was found by its own number or name.
+func (n *Names) portAt(q Question, d end) (plan.PortKey, error) {
+	if d.Frontend >= 0 {
+		return n.plan.Frontends[d.Frontend].Port, nil
 	}
-	return peer
+	k, ok := n.key(q.Port, d.Peer)
+	if !ok {
+		return 0, fmt.Errorf("%s has no container port named %q for %s that a rule names: write its number", q.To.Name, q.Port.Name, q.Port.Space)
+	}
+	return k, nil
 }
 
 // key returns the port key; a name is looked up on the destination.
@@ -352,12 +358,9 @@ func (n *Names) endpointsText(peer plan.PeerIndex) string {
 // differ explains how two pairs of ends get different answers.
 func (n *Names) differ(q Question, a, b *Reply) error {
 	e := &DifferError{}
-	pod := func(end plan.End, t *Target) string {
-		if end.Endpoint >= 0 {
-			ep := &n.plan.Endpoints[end.Endpoint]
-			return ep.Namespace + "/" + ep.Name
-		}
-		return t.Name + " (" + n.peerText(end.Peer) + ")"
+	flow := func(r *Reply) string {
+		f := &r.Flow
+		return n.endText(q.From, f.Src, f.Dst) + " → " + n.endText(q.To, f.Dst, f.Src)
 	}
 	// What differs between the two pairs is an end's pod, or only the identity that one pod may get.
 	onlyAddress := func(x, y plan.End) bool {
@@ -368,11 +371,38 @@ func (n *Names) differ(q Question, a, b *Reply) error {
 		e.Address = true
 		e.Text = fmt.Sprintf("depends on the pod's address: %s or %s", word(a), word(b))
 	default:
-		e.Text = fmt.Sprintf("the ends differ: %s for %s → %s, %s for %s → %s",
-			word(a), pod(a.Flow.Src, q.From), pod(a.Flow.Dst, q.To),
-			word(b), pod(b.Flow.Src, q.From), pod(b.Flow.Dst, q.To))
+		e.Text = fmt.Sprintf("the ends differ: %s for %s, %s for %s", word(a), flow(a), word(b), flow(b))
 	}
 	return e
+}
+
+// endText names one of the ends that a target stands for, so that it can be told from the others; other is the connection's
+// other end.
+func (n *Names) endText(t *Target, e, other plan.End) string {
+	switch kind := n.plan.Peers[e.Peer].Kind; {
+	case e.Frontend >= 0:
+		return t.Name
+	case e.Endpoint >= 0:
+		return n.podText(e)
+	case kind == plan.HostPeer, kind == plan.OwnHostPeer:
+		return t.Name + " (" + n.hosts.text(e.Peer, other) + ")"
+	case kind == plan.PodPeer && len(n.hosts.pods[e.Peer]) > 0:
+		e.Endpoint = n.hosts.pods[e.Peer][0]
+		return t.Name + " (" + n.podText(e) + ")"
+	}
+	return t.Name + " (" + n.peerText(e.Peer) + ")"
+}
+
+// podText names a pod, with the address where its addresses have identities of their own.
+func (n *Names) podText(e plan.End) string {
+	ep := &n.plan.Endpoints[e.Endpoint]
+	name := ep.Namespace + "/" + ep.Name
+	for i, p := range ep.Peers {
+		if p == e.Peer && i < len(ep.Addrs) && slices.ContainsFunc(ep.Peers, func(q plan.PeerIndex) bool { return q != p }) {
+			return name + " at " + ep.Addrs[i].String()
+		}
+	}
+	return name
 }
 
 // undecided reports whether the end is a pod whose identity hangs on an address that it does not have yet (S4).

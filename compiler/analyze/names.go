@@ -57,6 +57,8 @@ const (
 type end struct {
 	plan.End
 	family family
+	// node is set for an address of a node: to its own pods it has another identity (S5).
+	node *nodeAddr
 }
 
 // Names finds what names stand for in one plan. It is safe for concurrent use.
@@ -76,6 +78,7 @@ type Names struct {
 	sharing map[string][]plan.PeerIndex
 	// declared is the family of pods that have no address yet, where the ranges tell.
 	declared family
+	hosts    *nodeIndex
 }
 
 // workload is one owner of pods.
@@ -117,6 +120,7 @@ func NewNames(p *plan.Plan) (*Names, error) {
 		n.noAddress[s.Namespace+"/"+s.Service] = s
 	}
 	n.declared = familyOf(p.Ranges)
+	n.hosts = newNodeIndex(p)
 	n.families()
 	n.collect()
 	return n, nil
@@ -149,6 +153,12 @@ func familyOf(ranges []netip.Prefix) family {
 func (n *Names) families() {
 	n.peerFamily = make([]family, len(n.plan.Peers))
 	seen := make([]bool, len(n.plan.Peers))
+	note := func(p plan.PeerIndex, f family) {
+		if seen[p] && n.peerFamily[p] != f {
+			f = anyFamily
+		}
+		seen[p], n.peerFamily[p] = true, f
+	}
 	for i := range n.plan.Endpoints {
 		e := &n.plan.Endpoints[i]
 		for j, p := range e.Peers {
@@ -156,11 +166,11 @@ func (n *Names) families() {
 			if j < len(e.Addrs) {
 				f = addrFamily(e.Addrs[j])
 			}
-			if seen[p] && n.peerFamily[p] != f {
-				f = anyFamily
-			}
-			seen[p], n.peerFamily[p] = true, f
+			note(p, f)
 		}
+	}
+	for i := range n.hosts.addrs {
+		note(n.hosts.addrs[i].host, addrFamily(n.hosts.addrs[i].addr))
 	}
 }
 
@@ -406,17 +416,21 @@ func (n *Names) pod(name string, i int32) *Target {
 	return t
 }
 
-// addEndpoint adds the ends of a pod. A second pod with the same identity adds nothing that a verdict can tell.
+// addEndpoint adds the ends of a pod. A second pod with the same identity adds nothing that a verdict can tell, but where
+// it is its node.
 func (n *Names) addEndpoint(t *Target, i int32) {
 	e := &n.plan.Endpoints[i]
 	t.pods += max(1, int(e.Replicas))
 	for j, p := range e.Peers {
-		f := n.declared
+		x := end{End: plan.End{Peer: p, Endpoint: i, Frontend: plan.None}, family: n.declared}
 		if j < len(e.Addrs) {
-			f = addrFamily(e.Addrs[j])
+			x.family = addrFamily(e.Addrs[j])
+			if e.HostNetwork {
+				x.node = n.hosts.at(e.Addrs[j])
+			}
 		}
-		if !slices.ContainsFunc(t.ends, func(x end) bool { return x.Peer == p && x.family == f }) {
-			t.ends = append(t.ends, end{plan.End{Peer: p, Endpoint: i, Frontend: plan.None}, f})
+		if !slices.ContainsFunc(t.ends, func(y end) bool { return y.Peer == p && y.family == x.family && y.node == x.node }) {
+			t.ends = append(t.ends, x)
 		}
 	}
 }
@@ -427,7 +441,7 @@ func (n *Names) address(a netip.Addr) *Target {
 		return t
 	}
 	peer := n.plan.Addresses.Lookup(a)
-	x := end{plan.NewEnd(peer), addrFamily(a)}
+	x := end{End: plan.NewEnd(peer), family: addrFamily(a), node: n.hosts.at(a)}
 	if n.plan.Peers[peer].Kind == plan.PodPeer {
 		for i := range n.plan.Endpoints {
 			if slices.Contains(n.plan.Endpoints[i].Addrs, a) && !n.plan.Endpoints[i].HostNetwork {
@@ -460,50 +474,6 @@ func (n *Names) spiffe(id string) (*Target, error) {
 		return nil, &NameError{Name: id, Why: "is the identity of no workload", Near: nearest(id, ids)}
 	}
 	return t, nil
-}
-
-// world returns the identities of the addresses outside the cluster that no rule names.
-func (n *Names) world() []end {
-	var out []end
-	for _, a := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		if p, ok := n.plan.Addresses.Prefixes[netip.PrefixFrom(a, 0)]; ok {
-			out = append(out, end{plan.NewEnd(p), addrFamily(a)})
-		}
-	}
-	return out
-}
-
-func (n *Names) entity(name string) (t *Target, ok bool, err error) {
-	t = &Target{Name: name, Kind: EntityTarget}
-	var want func(*plan.Peer) bool
-	switch name {
-	case "world":
-		t.Entity, t.ends = ir.World, n.world()
-	case "cluster":
-		t.Entity = ir.Cluster
-		want = func(p *plan.Peer) bool { return p.Kind == plan.PodPeer || p.Kind == plan.HostPeer }
-	case "host":
-		t.Entity = ir.Host
-		want = func(p *plan.Peer) bool { return p.Kind == plan.HostPeer }
-	case "own-node":
-		t.Entity = ir.OwnNode
-		want = func(p *plan.Peer) bool { return p.Kind == plan.OwnHostPeer }
-	case "kube-apiserver":
-		t.Entity = ir.KubeAPIServer
-		want = func(p *plan.Peer) bool { return p.APIServer && p.Kind != plan.OwnHostPeer }
-	default:
-		return nil, false, nil
-	}
-	for i := range n.plan.Peers {
-		if want != nil && want(&n.plan.Peers[i]) {
-			t.ends = append(t.ends, end{plan.NewEnd(plan.PeerIndex(i)), anyFamily})
-		}
-	}
-	if len(t.ends) == 0 {
-		return nil, true, &NameError{Name: name, Why: "is nowhere in this inventory: no address of it is known"}
-	}
-	t.pods = len(t.ends)
-	return t, true, nil
 }
 
 func (n *Names) unknown(name string) error {

@@ -3,8 +3,6 @@ package analyze
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -22,31 +20,12 @@ type Row struct {
 	Requests []string `json:"requests,omitempty"`
 	// Via says how it is authenticated, and by which waypoint or exception.
 	Via string `json:"via"`
-	// Except are blocks of the world that the row does not hold for.
+	// Except are parts of an end that the row does not hold for: blocks of the world, the API server of the nodes.
 	Except []string `json:"except,omitempty"`
 	// FromPods and ToPods are the pods, ns/name, where From or To stands for many that are alike.
 	FromPods []string `json:"fromPods,omitempty"`
 	ToPods   []string `json:"toPods,omitempty"`
 }
-
-// reachEnd is one line's end: a workload, or something that is no pod.
-type reachEnd struct {
-	name  string
-	peers []plan.PeerIndex
-	// class is one number for all ends with the same identities.
-	class int
-	// nodes are those of its pods, sorted.
-	nodes []string
-	pod   bool
-	// pods is how many pods the end is: one talks to itself anyway (S6).
-	pods int
-	// alike are the pods of an end that stands for many.
-	alike []string
-}
-
-// manyAlike is how many pods without an owner, and which no rule can tell apart, have lines of their own: each of a few
-// is somebody's; many, with a line for every two of them, are noise.
-const manyAlike = 8
 
 // keyRange is a range of port keys, both ends included.
 type keyRange struct{ first, last uint32 }
@@ -101,100 +80,13 @@ type pairKey struct {
 	together, apart bool
 }
 
-// ends lists, by name, workloads and the rest: nodes, the API server, and each block of the world that some rule tells apart.
-// Pods that share their node's network are the node (S1).
-func (r *reacher) ends() []reachEnd {
-	var out []reachEnd
-	at := map[string]int{}
-	add := func(name string, p plan.PeerIndex, pod bool) *reachEnd {
-		i, ok := at[name]
-		if !ok {
-			i = len(out)
-			at[name] = i
-			out = append(out, reachEnd{name: name, pod: pod})
-		}
-		if e := &out[i]; !slices.Contains(e.peers, p) {
-			e.peers = append(e.peers, p)
-		}
-		return &out[i]
-	}
-	alike := r.alike()
-	for i := range r.plan.Endpoints {
-		ep := &r.plan.Endpoints[i]
-		if ep.HostNetwork {
-			continue
-		}
-		name, pods := r.names.Label(int32(i)), alike[likeness(ep)]
-		if len(pods) > manyAlike {
-			name = fmt.Sprintf("%s and %d more like it", pods[0], len(pods)-1)
-		}
-		for j, p := range ep.Peers {
-			e := add(name, p, true)
-			if j == 0 {
-				e.nodes = append(e.nodes, ep.Node)
-				e.pods += max(1, int(ep.Replicas))
-			}
-			if len(pods) > manyAlike {
-				e.alike = pods
-			}
-		}
-	}
-	for i := range r.plan.Peers {
-		p := &r.plan.Peers[i]
-		switch {
-		case p.APIServer && p.Kind != plan.OwnHostPeer:
-			add("kube-apiserver", plan.PeerIndex(i), false)
-		case p.Kind == plan.HostPeer:
-			add("host", plan.PeerIndex(i), false)
-		case p.Kind == plan.OwnHostPeer:
-			add("own-node", plan.PeerIndex(i), false)
-		case p.Kind == plan.WorldPeer && p.Prefix.Bits() == 0:
-			add("world", plan.PeerIndex(i), false)
-		case p.Kind == plan.WorldPeer:
-			add(p.Prefix.String(), plan.PeerIndex(i), false)
-		}
-	}
-	classes := map[string]int{}
-	for i := range out {
-		e := &out[i]
-		slices.Sort(e.nodes)
-		e.nodes = slices.Compact(e.nodes)
-		key := fmt.Sprint(e.peers)
-		if _, ok := classes[key]; !ok {
-			classes[key] = len(classes)
-		}
-		e.class = classes[key]
-	}
-	slices.SortFunc(out, func(a, b reachEnd) int { return cmp.Compare(a.name, b.name) })
-	return out
-}
-
-// likeness is a key that pods without an owner share when no rule can tell them apart; "" for other pods.
-func likeness(e *plan.Endpoint) string {
-	if !strings.HasPrefix(e.Workload, "Pod/") || e.HostNetwork {
-		return ""
-	}
-	return e.Namespace + fmt.Sprint(e.Peers)
-}
-
-// alike lists the pods without an owner by likeness, in order.
-func (r *reacher) alike() map[string][]string {
-	out := map[string][]string{}
-	for i := range r.plan.Endpoints {
-		if key := likeness(&r.plan.Endpoints[i]); key != "" {
-			out[key] = append(out[key], r.names.Label(int32(i)))
-		}
-	}
-	for _, pods := range out {
-		slices.Sort(pods)
-	}
-	return out
-}
-
 // pair appends the lines from one end to another.
 func (r *reacher) pair(rows []Row, a, b *reachEnd) []Row {
-	if b.name == "own-node" {
+	if b.ownNode {
 		return rows // seen from the pod only as a source (S5)
+	}
+	if a.hosts != nil { // which node is whose own hangs on the pods of b
+		return r.named(rows, r.lines(a, b, ""), a, b)
 	}
 	key := pairKey{from: a.class, to: b.class}
 	key.together, key.apart = meet(a.nodes, b.nodes)
@@ -203,6 +95,11 @@ func (r *reacher) pair(rows []Row, a, b *reachEnd) []Row {
 		found = r.lines(a, b, attested(key.together, key.apart))
 		r.pairs[key] = found
 	}
+	return r.named(rows, found, a, b)
+}
+
+// named appends lines with the names of their ends.
+func (r *reacher) named(rows, found []Row, a, b *reachEnd) []Row {
 	for _, row := range found {
 		row.From, row.To, row.FromPods, row.ToPods = a.name, b.name, a.alike, b.alike
 		rows = append(rows, row)
@@ -214,8 +111,8 @@ func (r *reacher) pair(rows []Row, a, b *reachEnd) []Row {
 func (r *reacher) lines(a, b *reachEnd, how string) []Row {
 	byWay := map[way][]keyRange{}
 	var order []way
-	for _, s := range a.peers {
-		for _, d := range b.peers {
+	for _, d := range b.peers {
+		for _, s := range r.sources(a, b, d) {
 			if !r.sameFamily(s, d) {
 				continue
 			}
@@ -241,15 +138,15 @@ const foldEvery = 1 << 12
 type rowEnds struct{ from, to string }
 
 // fold leaves out what a wider row says already: blocks of the world beside world, the API server beside the nodes.
-// Where a block is not let through like the rest of the world, the world's row says so.
+// Where one of those is not let through like the rest, the wider row says so.
 func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
-	var blocks []string
+	parts := map[string][]string{}
 	widerOf, pods := map[string]string{}, map[string]bool{}
 	for i := range ends {
 		name := ends[i].name
-		widerOf[name], pods[name] = wider(name), ends[i].pod
-		if widerOf[name] == "world" && name != "world" {
-			blocks = append(blocks, name)
+		widerOf[name], pods[name] = ends[i].wider(), ends[i].pod
+		if w := widerOf[name]; w != name {
+			parts[w] = append(parts[w], name)
 		}
 	}
 	by := map[rowEnds][]Row{}
@@ -268,34 +165,19 @@ func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
 		if wide != (rowEnds{r.From, r.To}) && slices.EqualFunc(by[rowEnds{r.From, r.To}], by[wide], sameRow) {
 			continue
 		}
-		for _, block := range blocks {
-			narrow := rowEnds{r.From, r.To}
-			switch {
-			case r.From == "world":
-				narrow.from = block
-			case r.To == "world":
-				narrow.to = block
-			default:
-				continue
+		for _, part := range parts[r.From] {
+			if !slices.ContainsFunc(by[rowEnds{part, r.To}], func(n Row) bool { return sameRow(n, r) }) {
+				r.Except = append(r.Except, part)
 			}
-			if !slices.ContainsFunc(by[narrow], func(n Row) bool { return sameRow(n, r) }) {
-				r.Except = append(r.Except, block)
+		}
+		for _, part := range parts[r.To] {
+			if !slices.ContainsFunc(by[rowEnds{r.From, part}], func(n Row) bool { return sameRow(n, r) }) {
+				r.Except = append(r.Except, part)
 			}
 		}
 		out = append(out, r)
 	}
 	return out, ctx.Err()
-}
-
-// wider is the end that holds another: world holds its blocks, the nodes the API server.
-func wider(name string) string {
-	if _, err := netip.ParsePrefix(name); err == nil {
-		return "world"
-	}
-	if name == "kube-apiserver" {
-		return "host"
-	}
-	return name
 }
 
 func sameRow(a, b Row) bool {
