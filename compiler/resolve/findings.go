@@ -60,6 +60,7 @@ func (c *compiler) findings() {
 			Hint:    "each node's own part is checked before it is sent"})
 	}
 	c.enrolment()
+	c.ranges()
 }
 
 // keepNeededWaypoints drops the waypoints that decide nothing: layer 7 only where it is needed.

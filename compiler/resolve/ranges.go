@@ -1,0 +1,95 @@
+package resolve
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/weir-mesh/weir/compiler/diag"
+)
+
+// ranges reports the MeshConfig's ranges where they contradict each other, or what was read: what lies outside all ranges is
+// world (S3), so that a wrong one makes a stranger of a pod's neighbours.
+func (c *compiler) ranges() {
+	cfg, inv := &c.in.Config, c.in.Inventory
+	if !cfg.Present {
+		return
+	}
+	add := func(message, hint string) {
+		c.diags.Add(diag.Diagnostic{Code: "WEIR2024", Severity: diag.Warning, Pos: cfg.Pos, Message: message, Hint: hint})
+	}
+	kinds := []struct {
+		name   string
+		blocks []netip.Prefix
+	}{{"pod", cfg.PodRanges}, {"node", cfg.NodeRanges}, {"service", cfg.ServiceRanges}}
+	for i, a := range kinds {
+		for _, b := range kinds[i+1:] {
+			if x, y, ok := overlap(a.blocks, b.blocks); ok {
+				add(fmt.Sprintf("the %s range %s and the %s range %s overlap", a.name, x, b.name, y), "an address is a pod's, a node's or a service's: correct spec.ranges")
+			}
+		}
+	}
+	const hint = "an address near it that no object explains is taken for the world's: correct spec.ranges"
+	strays := func(name string, blocks []netip.Prefix, each func(yield func(string, netip.Addr))) {
+		first, at, n := "", netip.Addr{}, 0
+		each(func(who string, a netip.Addr) {
+			if len(blocks) > 0 && sameFamily(blocks, a) && !holds(blocks, a) {
+				if n++; n == 1 {
+					first, at = who, a
+				}
+			}
+		})
+		if n == 1 {
+			add(fmt.Sprintf("%s has the address %s, which is in no %s range", first, at, name), hint)
+		} else if n > 1 {
+			add(fmt.Sprintf("%s and %d more have addresses, such as %s, that are in no %s range", first, n-1, at, name), hint)
+		}
+	}
+	pods := cfg.PodRanges
+	for i := range inv.Nodes {
+		pods = append(slices.Clip(pods), inv.Nodes[i].PodCIDRs...)
+	}
+	strays("pod", pods, func(yield func(string, netip.Addr)) {
+		for i := range inv.Pods {
+			for _, a := range inv.Pods[i].Addrs {
+				if p := &inv.Pods[i]; !p.HostNetwork {
+					yield("pod "+p.Namespace+"/"+p.Name, a.Unmap())
+				}
+			}
+		}
+	})
+	strays("node", cfg.NodeRanges, func(yield func(string, netip.Addr)) {
+		for i := range inv.Nodes {
+			for _, a := range inv.Nodes[i].Addrs {
+				yield("node "+inv.Nodes[i].Name, a.Unmap())
+			}
+		}
+	})
+	strays("service", cfg.ServiceRanges, func(yield func(string, netip.Addr)) {
+		for i := range inv.Services {
+			for _, a := range inv.Services[i].ClusterIPs {
+				yield("service "+inv.Services[i].Namespace+"/"+inv.Services[i].Name, a.Unmap())
+			}
+		}
+	})
+}
+
+func overlap(as, bs []netip.Prefix) (a, b netip.Prefix, ok bool) {
+	for _, a := range as {
+		for _, b := range bs {
+			if a.Overlaps(b) {
+				return a, b, true
+			}
+		}
+	}
+	return a, b, false
+}
+
+func holds(blocks []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(blocks, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// sameFamily leaves a family alone of which no range was given.
+func sameFamily(blocks []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(blocks, func(p netip.Prefix) bool { return p.Addr().Is4() == a.Is4() })
+}
