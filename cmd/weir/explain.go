@@ -53,7 +53,7 @@ authentication to each; a line that cannot be answered gets an error, and the ex
 		},
 	}
 	cmd.Flags().StringVar(&request, "http", "", "a request: 'GET /x', 'POST https://host/x'")
-	cmd.Flags().StringArrayVarP(&headers, "header", "H", nil, "a header of the request: 'name: value' (repeatable)")
+	cmd.Flags().StringArrayVarP(&headers, "header", "H", nil, "a header of the request: 'name: value' (repeatable; a header that comes again is one value, joined by commas)")
 	cmd.Flags().StringVar(&flows, "flows", "", "file of flows as JSON lines, - for stdin")
 	a.outputFlag(cmd, "text", "json")
 	return cmd
@@ -109,7 +109,7 @@ func parseRequest(s string, headers []string) (*plan.Request, error) {
 	if !ok {
 		method, target = "GET", method
 	}
-	q := analyze.RequestJSON{Method: method, Path: strings.TrimSpace(target), Headers: map[string]string{}}
+	q := analyze.Request{Method: method, Path: strings.TrimSpace(target), Headers: analyze.Headers{}}
 	if _, rest, ok := strings.Cut(q.Path, "://"); ok {
 		host, path, _ := strings.Cut(rest, "/")
 		q.Host, q.Path = host, "/"+path
@@ -117,18 +117,23 @@ func parseRequest(s string, headers []string) (*plan.Request, error) {
 	if !strings.HasPrefix(q.Path, "/") || strings.ContainsAny(q.Path, " \t") || strings.ToUpper(method) != method {
 		return nil, fmt.Errorf("--http %q is no request: write it as 'GET /x'", s)
 	}
+	host := ""
 	for _, h := range headers {
 		k, v, ok := strings.Cut(h, ":")
 		if !ok {
 			return nil, fmt.Errorf("--header %q is no header: write it as 'name: value'", h)
 		}
 		k, v = strings.ToLower(strings.TrimSpace(k)), strings.TrimSpace(v)
-		if k == "host" {
-			q.Host = v
+		if k != "host" {
+			q.Headers[k] = append(q.Headers[k], v)
+			continue
 		}
-		q.Headers[k] = v
+		if host != "" {
+			return nil, fmt.Errorf("--header %q: a request has one host", h)
+		}
+		host, q.Host = v, v
 	}
-	return q.Request(), nil
+	return q.Plan(), nil
 }
 
 func (a *app) explainFlows(ctx context.Context, name string) error {

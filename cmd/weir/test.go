@@ -213,7 +213,10 @@ func requestOfTest(r *v1alpha1.Request) *plan.Request {
 	if r == nil {
 		return nil
 	}
-	q := analyze.RequestJSON{Headers: r.Headers}
+	q := analyze.Request{Headers: analyze.Headers{}}
+	for name, value := range r.Headers {
+		q.Headers[name] = []string{value}
+	}
 	for to, from := range map[*string]*string{&q.Method: r.Method, &q.Path: r.Path, &q.Host: r.Host} {
 		if from != nil {
 			*to = *from
@@ -228,7 +231,7 @@ func requestOfTest(r *v1alpha1.Request) *plan.Request {
 			setClaim(q.Claims[provider], k, v)
 		}
 	}
-	return q.Request()
+	return q.Plan()
 }
 
 // setClaim puts a claim where its name says: a dot steps into an object.

@@ -177,6 +177,11 @@ func (x *Explainer) side(d ir.Direction, q Question, r *Reply, f plan.Flow) Side
 		}
 	}
 	if step, ok := x.last(v, o, s.Of); ok {
+		if o.Reason == plan.ByRequest && c.List != plan.None && q.Request != nil {
+			if key := x.names.requests.Repeated(c.List, q.Request); key != "" {
+				step.Text = fmt.Sprintf("the request gives the query parameter %q more than once, and a rule looks at it: whoever reads it may take the other one", key)
+			}
+		}
 		if subject.Frontend >= 0 && o.Reason == plan.ByNoEndpoint {
 			step.Text = "nothing is behind it: no connection can be made"
 		}
@@ -268,7 +273,7 @@ func (x *Explainer) last(v *view, o *plan.Outcome, of string) (Step, bool) {
 	case plan.ByCapacity:
 		return deny("capacity", "its rules need more request entries than a waypoint holds")
 	case plan.ByRequest:
-		return deny("request", "the request cannot be evaluated: malformed, or ambiguous")
+		return deny("request", "the request cannot be evaluated: its path is malformed, or holds what is refused (%2f, %5c, %00, #)")
 	}
 	return Step{}, false
 }

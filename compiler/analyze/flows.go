@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -35,33 +34,7 @@ type flowLine struct {
 		Type uint8 `json:"type"`
 		Code uint8 `json:"code"`
 	} `json:"icmp"`
-	HTTP *RequestJSON `json:"http"`
-}
-
-// RequestJSON is a request as tests and flow lines write it.
-type RequestJSON struct {
-	Method  string                    `json:"method"`
-	Path    string                    `json:"path"`
-	Host    string                    `json:"host"`
-	Headers map[string]string         `json:"headers"`
-	Claims  map[string]map[string]any `json:"claims"`
-}
-
-// Request makes the plan's form of a request, with the defaults of a test: GET, "/", no host.
-func (r *RequestJSON) Request() *plan.Request {
-	q := &plan.Request{Method: r.Method, Path: r.Path, Host: r.Host, Claims: r.Claims}
-	if q.Path == "" {
-		q.Path = "/"
-	}
-	if len(r.Headers) > 0 {
-		q.Headers = map[string][]string{}
-		for k, v := range r.Headers {
-			key := strings.ToLower(k)
-			q.Headers[key] = append(q.Headers[key], v)
-			q.GRPC = q.GRPC || key == "content-type" && strings.HasPrefix(v, "application/grpc")
-		}
-	}
-	return q
+	HTTP *Request `json:"http"`
 }
 
 // inputLine is a line, without the spaces around it, and its number in the input, from 1. A line that is too long has
@@ -274,7 +247,7 @@ func (a *flowAnswerer) ask(f *flowLine) (Reply, error) {
 		return Reply{}, err
 	}
 	if f.HTTP != nil {
-		q.Request = f.HTTP.Request()
+		q.Request = f.HTTP.Plan()
 	}
 	return a.names.Ask(q)
 }

@@ -147,10 +147,8 @@ func (r *Requests) List(l ListIndex, q *Request) (o Outcome, entry int, ok bool)
 
 func (r *Requests) decide(l ListIndex, v *requestView) (Outcome, int) {
 	list := &r.plan.Lists[l]
-	for _, key := range list.QueryKeys() {
-		if _, n := v.param(key); n > 1 {
-			return Outcome{Verdict: Deny, Reason: ByRequest, Rule: None, Policy: None, List: None}, None
-		}
+	if list.repeated(v) != "" {
+		return Outcome{Verdict: Deny, Reason: ByRequest, Rule: None, Policy: None, List: None}, None
 	}
 	for i := range list.Entries {
 		if r.entryMatches(&list.Entries[i], v) {
@@ -158,6 +156,25 @@ func (r *Requests) decide(l ListIndex, v *requestView) (Outcome, int) {
 		}
 	}
 	return Outcome{Verdict: Deny, Reason: ByRequest, Rule: None, Policy: None, List: None}, None
+}
+
+// Repeated returns the query parameter for which a list refuses a request: one that some entry asks for, and that the
+// request gives more than once. It is empty where there is none.
+func (r *Requests) Repeated(l ListIndex, q *Request) string {
+	v, ok := newRequestView(q)
+	if !ok {
+		return ""
+	}
+	return r.plan.Lists[l].repeated(v)
+}
+
+func (l *List) repeated(v *requestView) string {
+	for _, key := range l.QueryKeys() {
+		if _, n := v.param(key); n > 1 {
+			return key
+		}
+	}
+	return ""
 }
 
 // QueryKeys returns the query parameters that the list asks for, in the order in which it does. A request that gives
