@@ -17,10 +17,12 @@ import (
 	"github.com/weir-mesh/weir/datapath"
 )
 
-// drain is how long what was sent before a change may still arrive, and watch how long connections are looked at.
+// A connection on which nothing came for the time of drain is cut, and may bring what was sent before for as long as
+// patience: the servers of a slow machine are behind. Then connections are looked at for the time of watch.
 const (
-	drain = 150 * time.Millisecond
-	watch = 600 * time.Millisecond
+	drain    = 150 * time.Millisecond
+	patience = 10 * time.Second
+	watch    = 600 * time.Millisecond
 )
 
 // changes changes a policy and then a label under open connections.
@@ -159,7 +161,15 @@ func (l *lab) change(ctx context.Context, h *held, open []bool, next *World) (*C
 	if err != nil {
 		return nil, errors.Join(err, stop())
 	}
-	arrives, returns, err := h.alive(ctx, watch)
+	cut := make([]bool, len(h.probes))
+	for i := range cut {
+		cut[i] = open[i] && !passes(next, &h.probes[i])
+	}
+	err = h.settle(ctx, cut)
+	var arrives, returns []bool
+	if err == nil {
+		arrives, returns, err = h.alive(ctx, watch)
+	}
 	if serr := stop(); err == nil {
 		err = serr
 	}

@@ -140,6 +140,24 @@ func (h *held) stop() {
 	h.wg.Wait()
 }
 
+// settle waits until the connections that are cut bring nothing more. One that is not cut goes on to the end of patience.
+func (h *held) settle(ctx context.Context, cut []bool) error {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		arrives, _, err := h.alive(ctx, drain)
+		if err != nil {
+			return err
+		}
+		behind := false
+		for i := range cut {
+			behind = behind || cut[i] && arrives[i]
+		}
+		if !behind {
+			return nil
+		}
+	}
+	return nil
+}
+
 // alive watches the connections for a while and says over which something arrives and comes back.
 func (h *held) alive(ctx context.Context, watch time.Duration) (arrives, returns []bool, err error) {
 	n := len(h.files)
