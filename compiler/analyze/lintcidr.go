@@ -117,6 +117,12 @@ func (l *linter) cidr(r *plan.Rule, p *plan.Policy, peer *ir.Peer) bool {
 		except = append(except, e.Masked())
 	}
 	slices.SortFunc(except, comparePrefix)
+	if plan.IsMulticast(block.Addr()) && plan.IsMulticast(lastOf(block)) {
+		if r.Action == ir.Allow {
+			l.add(CodeCIDR, diag.Warning, orPos(peer.Pos, r.Pos), block.String()+" matches nothing: multicast is denied, whatever a rule says", "leave it out")
+		}
+		return r.Action != ir.Allow // a deny has what it wants
+	}
 	within := slices.DeleteFunc(slices.Clone(l.overlapping(block)), func(x inside) bool {
 		return x.Bits() >= block.Bits() && covered(x.Prefix, except) || r.Direction == ir.Ingress && x.stray && x.owner == servicesOwn
 	})

@@ -82,6 +82,31 @@ func TestCIDRInCluster(t *testing.T) {
 	}
 }
 
+// TestCIDRMulticast is S6: no rule lets multicast pass, so that an allow of it is pointed out, and a deny is not.
+func TestCIDRMulticast(t *testing.T) {
+	for in, want := range map[string]string{
+		"224.0.0.0/4":        "warning 224.0.0.0/4 matches nothing: multicast is denied, whatever a rule says",
+		"ff02::fb/128+pods":  "warning ff02::fb/128 matches nothing: multicast is denied, whatever a rule says",
+		"255.255.255.255/32": "warning 255.255.255.255/32 matches nothing: multicast is denied, whatever a rule says",
+		"192.0.0.0/2":        "",
+	} {
+		for action, want := range map[ir.Action]string{ir.Allow: want, ir.Deny: ""} {
+			world := namesWorld()
+			world.Policies = []ir.Policy{{Kind: "MeshPolicy", Namespace: "a", Name: "p", Layer: ir.Mesh, Tier: ir.Namespace, Subject: ir.Selector{Namespace: "a"},
+				Rules: []ir.Rule{{Direction: ir.Egress, Action: action, Plaintext: action == ir.Allow, Peers: []ir.Peer{{CIDR: cidrOf(in)}}}}}}
+			got := ""
+			for _, d := range Lint(namesOf(t, world)) {
+				if d.Code == CodeCIDR {
+					got += d.Severity.String() + " " + d.Message
+				}
+			}
+			if got != want {
+				t.Errorf("%s %s: %q, want %q", action, in, got, want)
+			}
+		}
+	}
+}
+
 // matchesAny asks the plan about addresses of a block: its ends and those around the inventory's blocks.
 func matchesAny(n *Names, block netip.Prefix) bool {
 	asked := []netip.Addr{block.Addr(), lastOf(block)}
