@@ -21,6 +21,8 @@ type Explanation struct {
 	Sides          []Side `json:"sides"`
 	Decided        string `json:"decided"`
 	Authentication string `json:"authentication"`
+	// Audit is what would become of it with what is in audit enforced, where that differs (S30).
+	Audit *Audit `json:"audit,omitempty"`
 	// Notes are what else to know: a service in between, a side that only a CNI enforces.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -98,6 +100,7 @@ func (x *Explainer) Explain(q Question) (*Explanation, error) {
 	}
 	e.Notes = append(e.Notes, x.notEnforced(q, &r, flow)...)
 	e.Notes = append(e.Notes, notCarried(&r)...)
+	e.Audit = x.names.audit(x.places, &r, q.Request)
 	e.Decided = x.decided(q, &r, flow)
 	return e, nil
 }
@@ -172,7 +175,7 @@ func (x *Explainer) side(d ir.Direction, q Question, r *Reply, f plan.Flow) Side
 		for i := range st.tiers {
 			s.Steps = append(s.Steps, x.step(&st.tiers[i]))
 		}
-		if o.Verdict == plan.Deny && o.Reason != plan.ByRule && r.SharedWith == "" {
+		if o.Verdict == plan.Deny && o.Reason != plan.ByRule && o.Reason != plan.ByRequest && r.SharedWith == "" {
 			s.Near = x.near(v, q, st.missed) // a rule that denies would deny what nearly matched, too
 		}
 	}

@@ -29,6 +29,9 @@ func (e *Explanation) Text(w io.Writer, st Style) error {
 	for _, n := range e.Notes {
 		fmt.Fprintf(&b, "%s\n", st.Yellow(clean(n)))
 	}
+	if e.Audit != nil {
+		fmt.Fprintf(&b, "%s\n", st.Yellow(clean(e.Audit.Text)))
+	}
 	decided := e.Decided
 	if e.Status != 0 {
 		decided += fmt.Sprintf("; the client gets %d", e.Status)

@@ -210,7 +210,7 @@ func (a *flowAnswerer) line(out []byte, in inputLine) ([]byte, bool) {
 		return noFlow(fmt.Errorf("not a JSON object of a flow: %w", err))
 	}
 	body := withoutAnswer(line)
-	r, err := a.ask(&f)
+	r, req, err := a.ask(&f)
 	if err != nil {
 		return appendError(body, out, err), false
 	}
@@ -228,28 +228,34 @@ func (a *flowAnswerer) line(out []byte, in inputLine) ([]byte, bool) {
 	out = append(out, a.rule(&r)...)
 	out = append(out, `,"authentication":"`...)
 	out = append(out, r.How...)
-	return append(out, "\"}\n"...), true
+	out = append(out, '"')
+	if audit := a.names.audit(a.places, &r, req); audit != nil {
+		out = append(out, `,"audit":"`+audit.Verdict+`","auditRule":`...)
+		out = appendString(out, audit.Rule)
+	}
+	return append(out, "}\n"...), true
 }
 
-func (a *flowAnswerer) ask(f *flowLine) (Reply, error) {
+func (a *flowAnswerer) ask(f *flowLine) (Reply, *plan.Request, error) {
 	q := Question{}
 	var err error
 	if f.From == "" || f.To == "" {
-		return Reply{}, errors.New("a flow needs from and to")
+		return Reply{}, nil, errors.New("a flow needs from and to")
 	}
 	if q.From, err = a.target(f.From); err != nil {
-		return Reply{}, fmt.Errorf("from: %w", err)
+		return Reply{}, nil, fmt.Errorf("from: %w", err)
 	}
 	if q.To, err = a.target(f.To); err != nil {
-		return Reply{}, fmt.Errorf("to: %w", err)
+		return Reply{}, nil, fmt.Errorf("to: %w", err)
 	}
 	if q.Port, err = f.port(); err != nil {
-		return Reply{}, err
+		return Reply{}, nil, err
 	}
 	if f.HTTP != nil {
 		q.Request = f.HTTP.Plan()
 	}
-	return a.names.Ask(q)
+	r, err := a.names.Ask(q)
+	return r, q.Request, err
 }
 
 // port reads protocol and port. A protocol is needed: only at the command line does a bare number mean TCP (S13).
@@ -309,7 +315,7 @@ func outcomeText(s *places, o *plan.Outcome) string {
 }
 
 // answerFields are what an answer adds to a line.
-var answerFields = []string{"verdict", "egress", "ingress", "rule", "authentication", "error"}
+var answerFields = []string{"verdict", "egress", "ingress", "rule", "authentication", "audit", "auditRule", "error"}
 
 // withoutAnswer returns the line without its closing brace and without an answer that it may hold already.
 func withoutAnswer(line []byte) []byte {

@@ -76,6 +76,8 @@ type Names struct {
 	peerFamily []family
 	// sharing are the identities of each SPIFFE id that several have.
 	sharing map[string][]plan.PeerIndex
+	// audits says that what is in audit changes some answer.
+	audits bool
 	// declared is the family of pods that have no address yet, where the ranges tell.
 	declared family
 	hosts    *nodeIndex
@@ -119,6 +121,7 @@ func NewNames(p *plan.Plan) (*Names, error) {
 	for _, s := range p.NoAddress {
 		n.noAddress[s.Namespace+"/"+s.Service] = s
 	}
+	n.audits = slices.ContainsFunc(p.Decisions, func(d plan.Decision) bool { return d.AuditDiffers() })
 	n.declared = familyOf(p.Ranges)
 	n.hosts = newNodeIndex(p)
 	n.families()

@@ -32,6 +32,8 @@ type TestResult struct {
 	OK    bool   `json:"ok"`
 	// Text says, for a failed test, what was expected, what came, and the rule behind it.
 	Text []string `json:"text,omitempty"`
+	// Audit is what would become of the flow with what is in audit enforced, where that differs (S30).
+	Audit *Audit `json:"audit,omitempty"`
 }
 
 // TestReport is a run of a package's tests.
@@ -116,6 +118,7 @@ func (t *tester) run(test *Test) TestResult {
 	for _, f := range r.flows {
 		t.decides(f, q.Request)
 	}
+	out.Audit = t.names.audit(t.places, &r, q.Request)
 	out.Text = t.judge(test, q, &r)
 	out.OK = len(out.Text) == 0
 	return out
@@ -252,11 +255,14 @@ func (r *TestReport) Text(w io.Writer, st Style) error {
 		t := &r.Tests[i]
 		if t.OK {
 			fmt.Fprintf(&b, "ok    %s\n", clean(t.Name))
-			continue
+		} else {
+			fmt.Fprintf(&b, "%s  %s %s\n", st.Red("FAIL"), pad(clean(t.Name), nameWidth), st.Bold(clean(t.Place)))
 		}
-		fmt.Fprintf(&b, "%s  %s %s\n", st.Red("FAIL"), pad(clean(t.Name), nameWidth), st.Bold(clean(t.Place)))
 		for _, line := range t.Text {
 			fmt.Fprintf(&b, "      %s\n", clean(line))
+		}
+		if t.Audit != nil {
+			fmt.Fprintf(&b, "      %s\n", st.Yellow(clean(t.Audit.Text)))
 		}
 	}
 	if c := r.Coverage; c != nil {

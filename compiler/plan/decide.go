@@ -42,6 +42,14 @@ func (a *Answer) Side() *Decision {
 	return &a.Ingress
 }
 
+// InAudit is the answer of the chain in which what is in audit is enforced (S30).
+func (a *Answer) InAudit() Answer {
+	out := *a
+	out.Egress.Outcome, out.Ingress.Outcome = a.Egress.Audit, a.Ingress.Audit
+	out.conclude()
+	return out
+}
+
 // NewEnd returns an end that is only an identity.
 func NewEnd(p PeerIndex) End { return End{Peer: p, Endpoint: None, Frontend: None} }
 
