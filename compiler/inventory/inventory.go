@@ -123,7 +123,7 @@ type Config struct {
 	MaxDecisions, MaxClasses, MaxMapBytes int
 	Pos                                   diag.Position
 	// EnrolledPos and WaypointsPos are the places of Enrolled and Waypoints; EnrolledPos is nil for the default.
-	EnrolledPos, WaypointsPos []diag.Position
+	EnrolledPos, WaypointsPos []diag.Position `json:"-"` // a digest is of content
 }
 
 // WaypointScope says what one waypoint serves.

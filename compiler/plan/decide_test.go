@@ -143,6 +143,14 @@ func TestStrictestBackend(t *testing.T) {
 		}
 	}
 	p := behindService(deny, allow)
+	each := p.DecideEach(Flow{Src: End{Peer: 4, Endpoint: None, Frontend: None}, Dst: End{Endpoint: None, Frontend: 0}})
+	if len(each) != 2 || each[0].Backend != 0 || each[0].Peer != 2 || each[0].Answer.Verdict != Deny || each[0].Answer.By != ir.Ingress ||
+		each[1].Backend != 1 || each[1].Peer != 3 || each[1].Answer.Verdict != Allow {
+		t.Errorf("endpoint by endpoint: %+v", each)
+	}
+	if each := p.DecideEach(Flow{Src: End{Peer: 1, Endpoint: 0}, Dst: End{Frontend: 2}}); len(each) != 0 {
+		t.Errorf("who asks is one of those behind it: %+v", each)
+	}
 	for _, c := range []struct {
 		src      End
 		frontend int32

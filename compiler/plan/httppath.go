@@ -2,6 +2,7 @@ package plan
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -90,7 +91,7 @@ func guardNested(out []byte, rest string, broken int) []byte {
 	if _, ok := unhex(string(tail) + rest); !ok {
 		return out
 	}
-	return append(append(out[:broken+1:broken+1], '2', '5'), tail...)
+	return slices.Concat(out[:broken+1], []byte("25"), tail)
 }
 
 // resolvePath removes dot segments. Empty segments count as segments for "..", as in RFC 3986.

@@ -76,11 +76,7 @@ func NewIncremental(in Input) *Incremental {
 func (n *Incremental) Plan() *plan.Plan { return n.c.plan }
 
 // Diagnostics returns what the compile found.
-func (n *Incremental) Diagnostics() diag.List {
-	out := slices.Clone(n.c.diags)
-	out.Sort()
-	return out
-}
+func (n *Incremental) Diagnostics() diag.List { return n.c.found() }
 
 func (n *Incremental) cold(in Input) {
 	n.c = compileCold(in)

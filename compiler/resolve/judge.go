@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"math"
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/plan"
@@ -45,13 +46,13 @@ func (b *tableBuilder) decide(m bitset) uint16 {
 
 // afterNextEnd returns the slots that are left when the next of them ends, and when that is (S28).
 func (b *tableBuilder) afterNextEnd(m bitset) (bitset, int64) {
-	var end int64
+	end := int64(math.MaxInt64)
 	for i := range b.chain.slots {
-		if s := &b.chain.slots[i]; b.expiring.has(i) && m.has(i) && (end == 0 || s.notAfter < end) {
-			end = s.notAfter
+		if b.expiring.has(i) && m.has(i) {
+			end = min(end, b.chain.slots[i].notAfter)
 		}
 	}
-	if end == 0 {
+	if end == math.MaxInt64 {
 		return nil, 0
 	}
 	out := m.clone()
@@ -104,11 +105,9 @@ func (b *tableBuilder) same(x, y *local) bool {
 		b.sameList(x.list, y.list) && b.sameList(x.auditList, y.auditList)
 }
 
+// sameList compares the lists of two outcomes that are the same: either both have one or none has.
 func (b *tableBuilder) sameList(x, y int32) bool {
-	if x == plan.None || y == plan.None {
-		return x == y
-	}
-	return slices.EqualFunc(b.lists[x], b.lists[y], func(a, b plan.Entry) bool {
+	return x == plan.None || slices.EqualFunc(b.lists[x], b.lists[y], func(a, b plan.Entry) bool {
 		return a.Outcome == b.Outcome && hashOf("conds", a.Conds) == hashOf("conds", b.Conds)
 	})
 }

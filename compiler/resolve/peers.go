@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -254,10 +255,7 @@ func matchesAny(ss []ir.Selector, p *plan.Peer) bool {
 }
 
 func compareNamedPort(a, b plan.NamedPort) int {
-	if a.Name != b.Name {
-		return strings.Compare(a.Name, b.Name)
-	}
-	return int(plan.Key(a.Space, a.Number)) - int(plan.Key(b.Space, b.Number))
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(plan.Key(a.Space, a.Number), plan.Key(b.Space, b.Number)))
 }
 
 func (b *peerBuilder) waypoint(ns, sa string) int32 {

@@ -58,7 +58,17 @@ type compiler struct {
 // be decided is denied.
 func Compile(in Input) (*plan.Plan, diag.List) {
 	c := compileCold(in)
-	return c.plan, c.diags
+	return c.plan, c.found()
+}
+
+// found returns what the compile found, with what only the whole shows, which a change may alter.
+func (c *compiler) found() diag.List {
+	whole := compiler{in: c.in, plan: c.plan, policies: c.policies}
+	whole.orderInventory()
+	whole.findings()
+	out := slices.Concat(c.diags, whole.diags)
+	out.Sort()
+	return out
 }
 
 func compileCold(in Input) *compiler {
@@ -74,9 +84,7 @@ func compileCold(in Input) *compiler {
 	c.buildSubjects()
 	c.buildTables()
 	c.keepNeededWaypoints()
-	c.findings()
 	c.digest()
-	c.diags.Sort()
 	return c
 }
 
@@ -100,7 +108,6 @@ func comparePolicies(a, b *ir.Policy) int {
 // order of files.
 func (c *compiler) orderInventory() {
 	inv := *c.in.Inventory
-	inv.Namespaces = sorted(inv.Namespaces, func(a, b inventory.Namespace) int { return cmp.Compare(a.Name, b.Name) })
 	inv.Pods = sorted(inv.Pods, func(a, b inventory.Pod) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), slices.CompareFunc(a.Addrs, b.Addrs, netip.Addr.Compare))
 	})

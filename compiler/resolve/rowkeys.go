@@ -35,10 +35,6 @@ func (k *rowKeys) find(c *compiler, sets []int32) {
 	stride := max(1, wordsFor(len(sets)))
 	k.keys.reset(stride)
 	k.base, k.diff = emptied(k.base, stride), emptied(k.diff, stride)
-	if len(sets) == 0 {
-		k.keys.intern(k.base)
-		return
-	}
 	k.size(len(c.plan.Peers), stride)
 	k.classes(&c.sets.broad, sets, stride)
 	for i, s := range sets {

@@ -19,6 +19,9 @@ func TestRuns(t *testing.T) {
 				}
 			}
 		}
+		if len(r.places) < 2*r.n {
+			t.Errorf("width %d: %d places for %d runs: more than half are taken", width, len(r.places), r.n)
+		}
 		if r.n != 1000 || len(r.words) != 1000*width {
 			t.Errorf("width %d: %d runs in %d words", width, r.n, len(r.words))
 		}

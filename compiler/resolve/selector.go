@@ -30,9 +30,6 @@ func newPeerIndex(peers []plan.Peer) *peerIndex {
 	x := &peerIndex{peers: peers, all: newBitset(n), enrolled: newBitset(n), waypoint: newBitset(n), api: newBitset(n),
 		ns: map[string]bitset{}, nsLabel: map[string]map[string]bitset{}, podLabel: map[string]map[string]bitset{},
 		account: map[ir.NamespacedName]bitset{}, block: map[netip.Prefix]bitset{}}
-	for k := range x.kinds {
-		x.kinds[k] = newBitset(n)
-	}
 	for i := range peers {
 		x.add(i)
 	}

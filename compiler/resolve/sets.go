@@ -126,7 +126,7 @@ func (c *compiler) buildBroad() {
 		}
 	}
 	b.of = make([]int32, 1, len(c.plan.Peers)) // the unknown peer is in no class
-	b.bits = newBitset(max(1, len(b.sets)))
+	b.bits = newBitset(len(b.sets))
 	b.classes = newRuns()
 	b.classes.reset(len(b.bits))
 	for p := 1; p < len(c.plan.Peers); p++ {

@@ -8,8 +8,9 @@ import (
 
 // TestShare does each piece once, on as many goroutines as are allowed and worth it.
 func TestShare(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
 	for _, c := range []struct{ workers, n, each, want int }{
-		{3, 0, 4, 1}, {3, 1, 4, 1}, {3, 7, 4, 1}, {3, 8, 4, 2}, {3, 100, 4, 3}, {1, 100, 4, 1}, {0, 1000, 1, runtime.GOMAXPROCS(0)},
+		{3, 0, 4, 1}, {3, 1, 4, 1}, {3, 7, 4, 1}, {3, 8, 4, 2}, {3, 100, 4, 3}, {1, 100, 4, 1}, {0, 1000, 1, 4},
 	} {
 		comp := &compiler{in: Input{Workers: c.workers}}
 		begun := atomic.Int32{}

@@ -109,14 +109,7 @@ func (s *subjectSet) intern(x *subject) int32 {
 	for _, p := range x.policies {
 		key = binary.LittleEndian.AppendUint32(key, uint32(p))
 	}
-	var flags byte
-	if x.enrolled {
-		flags |= 1
-	}
-	if x.waypoint {
-		flags |= 2
-	}
-	key = append(key, flags)
+	key = append(key, flag(x.enrolled), flag(x.waypoint))
 	for _, n := range x.ports {
 		key = append(key, n.Name...)
 		key = binary.LittleEndian.AppendUint32(append(key, 0), uint32(plan.Key(n.Space, n.Number)))

@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -148,9 +149,7 @@ func (b *touched) setsOf(c *compiler, i int) []int32 {
 // sets do not exist yet: they are built with the block's identity in place.
 func (b *touched) worldSets(c *compiler, i int, ask func(int32)) {
 	for _, s := range b.memberOf[b.around(c, i)] {
-		if d := &c.sets.defs[s]; d.special == nil || d.base == anyPeer {
-			ask(s)
-		}
+		ask(s)
 	}
 }
 
@@ -158,10 +157,8 @@ func (b *touched) worldSets(c *compiler, i int, ask func(int32)) {
 func (b *touched) around(c *compiler, i int) plan.PeerIndex {
 	p := &c.plan.Peers[i]
 	for bits := p.Prefix.Bits() - 1; bits >= 0; bits-- {
-		if up, err := p.Prefix.Addr().Prefix(bits); err == nil {
-			if at, ok := c.plan.Addresses.Prefixes[up]; ok && c.plan.Peers[at].Kind == plan.WorldPeer {
-				return at
-			}
+		if at, ok := c.plan.Addresses.Prefixes[netip.PrefixFrom(p.Prefix.Addr(), bits).Masked()]; ok {
+			return at
 		}
 	}
 	return 0

@@ -47,6 +47,9 @@ func TestSetsOfAnIdentity(t *testing.T) {
 		if got := b.selecting(c, i); !slices.Equal(got, c.selecting[i]) {
 			t.Errorf("identity %d: policies %v, want %v", i, got, c.selecting[i])
 		}
+		if _, ok := b.alike[b.spanning(int32(i))]; !ok && b.spanning(int32(i)) != "" {
+			t.Errorf("identity %d: nobody is remembered as like it", i)
+		}
 		diff := b.leastDifference(c, i)
 		if len(diff) > 0 { // it is itself among those that it may be like
 			t.Errorf("identity %d differs from itself in %v", i, diff)
@@ -87,6 +90,34 @@ func TestLeastDifference(t *testing.T) {
 	}
 	if asked == 0 || asked > all/4 {
 		t.Errorf("another app: asks %d of %d tables", asked, all)
+	}
+	n.c.peers.nsLabels["fresh"] = n.c.peers.nsLabels[pods[2].Namespace]
+	asked = 0
+	for _, s := range sameAs(2, func(p *inventory.Pod) { p.Namespace = "fresh" }) {
+		asked += len(n.by.tables[s])
+	}
+	if asked > all/4 {
+		t.Errorf("the first of its namespace: asks %d of %d tables", asked, all)
+	}
+}
+
+// TestLocalSets: sets that hold pods of named namespaces only are no reason to think a pod of another one different.
+func TestLocalSets(t *testing.T) {
+	c := grown()
+	b := newTouched(c)
+	want := map[string]bool{"Policy a": false, "Policy b": true, "Policy c": false, "Policy d": true, "Policy e": false, "Policy f": false, "Policy g": false}
+	for i := range c.plan.Rules {
+		local, asked := want[c.plan.Policies[c.plan.Rules[i].Policy].Object]
+		if !asked {
+			continue
+		}
+		for _, m := range c.sets.matches[i] { // of an allow that asks for proof, the enrolled part
+			for _, s := range []int32{c.plan.Rules[i].PeerSet, m.set} {
+				if b.local[s] != local {
+					t.Errorf("%s: set %d is confined to namespaces: %t", c.plan.Policies[c.plan.Rules[i].Policy].Object, s, b.local[s])
+				}
+			}
+		}
 	}
 }
 

@@ -37,6 +37,52 @@ func TestTwoOwners(t *testing.T) {
 	}
 }
 
+// TestMappedAddresses writes every IPv4 address in its IPv6 form: the plan is the same.
+func TestMappedAddresses(t *testing.T) {
+	mapped := func(in []netip.Addr) (out []netip.Addr) {
+		for _, a := range in {
+			out = append(out, netip.AddrFrom16(a.As16()))
+		}
+		return out
+	}
+	w := everything()
+	w.inv.Pods[old].HostNetwork, w.inv.Pods[old].Node, w.inv.Pods[old].Addrs = true, "far", []netip.Addr{address(nodeRange4, 77)}
+	w.inv.APIServers = append(w.inv.APIServers, address(nodeRange4, 88))
+	want, err := compile(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := w.clone()
+	m.inv.APIServers = mapped(m.inv.APIServers)
+	for i := range m.inv.Pods {
+		m.inv.Pods[i].Addrs = mapped(m.inv.Pods[i].Addrs)
+	}
+	for i := range m.inv.Nodes {
+		m.inv.Nodes[i].Addrs = mapped(m.inv.Nodes[i].Addrs)
+	}
+	for i := range m.inv.Services {
+		s := &m.inv.Services[i]
+		s.ClusterIPs = mapped(s.ClusterIPs)
+		for j := range s.Ports {
+			for k := range s.Ports[j].Backends {
+				if b := &s.Ports[j].Backends[k]; b.Addr.IsValid() {
+					b.Addr = netip.AddrFrom16(b.Addr.As16())
+				}
+			}
+		}
+	}
+	got, err := compile(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sameDigests(got.plan, want.plan); err != nil {
+		t.Error(err)
+	}
+	if len(got.found) != len(want.found) {
+		t.Errorf("found %v, want %v", got.found, want.found)
+	}
+}
+
 // TestUndecided lists the identities of a declared pod: one for each way in which blocks may fall on an address of the
 // ranges, and none for what they leave no room for (S4).
 func TestUndecided(t *testing.T) {

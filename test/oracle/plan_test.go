@@ -74,7 +74,13 @@ func (c *compiled) checkTables() error {
 		}
 	}
 	seen := map[plan.Decision]bool{}
-	lists := map[plan.ID]bool{}
+	lists, sets := map[plan.ID]bool{}, map[plan.ID]bool{}
+	for i := range c.plan.PeerSets {
+		if id := c.plan.PeerSets[i].ID; sets[id] {
+			return fmt.Errorf("peer set %d is there twice", i)
+		}
+		sets[c.plan.PeerSets[i].ID] = true
+	}
 	for i := range c.plan.Lists {
 		if id := c.plan.Lists[i].ID; lists[id] {
 			return fmt.Errorf("list %d is there twice", i)
@@ -88,6 +94,9 @@ func (c *compiled) checkTables() error {
 		}
 		seen[*d] = true
 		if d.NotAfter == 0 {
+			if d.Then != 0 {
+				return fmt.Errorf("decision %d never ends, and says what comes then", i)
+			}
 			continue
 		}
 		if next := &c.plan.Decisions[d.Then]; d.Outcome == next.Outcome && d.Audit == next.Audit && d.Log == next.Log {
