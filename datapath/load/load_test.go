@@ -6,10 +6,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
@@ -30,8 +32,13 @@ const (
 
 func objects(t *testing.T, rate uint32) *load.Objects {
 	t.Helper()
+	return objectsOf(t, load.Config{Blob: 1 << 20, Rules: 16, ConntrackEntries: 64, EventBytes: 1 << 16, EventRate: rate, Testing: true})
+}
+
+func objectsOf(t *testing.T, c load.Config) *load.Objects {
+	t.Helper()
 	kerneltest.Need(t)
-	o, err := load.New(load.Config{Blob: 1 << 20, Rules: 16, ConntrackEntries: 64, EventBytes: 1 << 16, EventRate: rate, Testing: true}, nil)
+	o, err := load.New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +71,12 @@ func generation(t *testing.T) *encode.Generation {
 // send runs a packet of the pod and returns why it was dropped.
 func send(t *testing.T, o *load.Objects, port uint16) datapath.Drop {
 	t.Helper()
-	f := progrun.Frame{Src: netip.MustParseAddr(pod), Dst: netip.MustParseAddr(peer), Proto: 6, Payload: progrun.TCPHeader(40000, port, progrun.SYN)}
+	return sendTCP(t, o, port, progrun.SYN)
+}
+
+func sendTCP(t *testing.T, o *load.Objects, port uint16, flags uint8) datapath.Drop {
+	t.Helper()
+	f := progrun.Frame{Src: netip.MustParseAddr(pod), Dst: netip.MustParseAddr(peer), Proto: 6, Payload: progrun.TCPHeader(40000, port, flags)}
 	context := make([]uint32, 17)
 	context[12] = key // skb->cb[0]
 	if _, err := o.WeirFromPod.Run(&ebpf.RunOptions{Data: f.Bytes(), Context: context}); err != nil {
@@ -167,6 +179,55 @@ func TestEventRate(t *testing.T) {
 	// The packets took a few seconds at most, on every CPU.
 	if sent := packets - lost; lost == 0 || sent > rate*uint64(len(budgets))*10 {
 		t.Errorf("%d of %d events suppressed at %d a second", lost, packets, rate)
+	}
+}
+
+// TestEventsAgain judges a flow of which nobody knows who opened over and over: it is new once.
+func TestEventsAgain(t *testing.T) {
+	o := objectsOf(t, load.Config{Blob: 1 << 20, Rules: 16, ConntrackEntries: 64, EventBytes: 1 << 16, EventRate: 1000, AllFlows: true, Testing: true})
+	r, err := ringbuf.NewReader(o.Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	for epoch := range uint64(3) {
+		w := world.New(1)
+		allow := w.Table(w.Simple(plan.Allow, -1))
+		w.Pod("a", allow, allow, pod)
+		w.Address(peer, w.Peer(plan.PodPeer, "b"))
+		g, err := encode.Encode(encode.Input{Projection: w.Build(), Epoch: epoch + 1, Bindings: []encode.Binding{{Slot: slot, Ifindex: key}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := o.Publish(g); err != nil {
+			t.Fatal(err)
+		}
+		for _, flags := range []uint8{progrun.ACK, progrun.ACK | progrun.FIN} {
+			if drop := sendTCP(t, o, 443, flags); drop != datapath.NotDropped {
+				t.Fatal(drop)
+			}
+		}
+	}
+	r.SetDeadline(time.Now())
+	events := 0
+	for {
+		rec, err := r.Read()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e encode.Event
+		if _, err := binary.Decode(rec.RawSample, binary.LittleEndian, &e); err != nil {
+			t.Fatal(err)
+		}
+		if events++; e.Kind != uint8(datapath.NewFlow) || e.Epoch != 1 {
+			t.Errorf("event %+v", e)
+		}
+	}
+	if events != 1 {
+		t.Errorf("%d events of one flow", events)
 	}
 }
 

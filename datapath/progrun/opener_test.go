@@ -22,7 +22,7 @@ import (
 )
 
 // The ports of web's connections, which are open when the packets are run: db opened the one to web's 8080, web the one to
-// db's 5432, the node another to web's 8080. Nothing has a socket at the last.
+// db's 5432; the node and web have the same ones. Nothing has a socket at the last.
 const (
 	servedPort, servedFrom = 8080, 50001
 	askedPort, askedFrom   = 5432, 50002
@@ -31,10 +31,10 @@ const (
 )
 
 // sockets are web's, db's and the node's, in one namespace, and its number among the namespaces that the test's own knows.
-func sockets(t *testing.T) (netns uint32) {
+func sockets(t *testing.T) (path string, netns uint32) {
 	t.Helper()
 	kerneltest.Need(t)
-	path := netlab.New(t).Node()
+	path = netlab.New(t).Node()
 	if err := netlab.In(path, func() error { return openSockets(t) }); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func sockets(t *testing.T) (netns uint32) {
 	if err != nil || id < 0 {
 		t.Fatal(id, err)
 	}
-	return uint32(id) + 1
+	return path, uint32(id) + 1
 }
 
 func openSockets(t *testing.T) error {
@@ -74,7 +74,7 @@ func openSockets(t *testing.T) error {
 		server, client string
 		port, from     uint16
 	}{{web4, db4, servedPort, servedFrom}, {web6, db6, servedPort, servedFrom}, {db4, web4, askedPort, askedFrom}, {db6, web6, askedPort, askedFrom},
-		{web4, node4, servedPort, nodeFrom}, {web6, node6, servedPort, nodeFrom}} {
+		{web4, node4, servedPort, nodeFrom}, {web6, node6, servedPort, nodeFrom}, {node4, web4, askedPort, nodeFrom}, {node6, web6, askedPort, nodeFrom}} {
 		at := netip.AddrPortFrom(netip.MustParseAddr(c.server), c.port)
 		l := listeners[at]
 		if l == nil {
@@ -123,7 +123,8 @@ func opened(generation uint64, egress, ingress bool) *fixture {
 // TestOpener runs packets of the middle of connections that no entry tells of: web's sockets say who opened, and whoever
 // speaks first, the connection is judged by its opener's direction alone (S29).
 func TestOpener(t *testing.T) {
-	r := start(t, opened(1, false, false).Build(), progrun.Options{NetNS: sockets(t)})
+	_, netns := sockets(t)
+	r := start(t, opened(1, false, false).Build(), progrun.Options{NetNS: netns})
 	generation := uint64(1)
 	publish := func(t *testing.T, egress, ingress bool) *fixture {
 		t.Helper()
@@ -195,15 +196,28 @@ func TestOpener(t *testing.T) {
 func TestOpenerOwnNode(t *testing.T) {
 	f := newFixture(1)
 	f.ingress.Port(f.socket, ir.TCP, servedPort, f.allow)
-	r := start(t, f.Build(), progrun.Options{NetNS: sockets(t)})
+	f.egress.Port(f.host, ir.TCP, askedPort, f.allow)
+	_, netns := sockets(t)
+	r := start(t, f.Build(), progrun.Options{NetNS: netns})
 	for _, remote := range []string{node4, node6} {
 		ours, theirs := pair(remote, servedPort, nodeFrom)
 		run(t, r, progrun.FromPod, f.web, ours.Bytes(), datapath.DropPolicy)
-		if got, err := r.Packet(progrun.ToPod, f.web, theirs.Bytes(), true); err != nil || !got.Pass {
-			t.Errorf("the node's packet: %+v, %v", got, err)
+		for _, kept := range []bool{false, true} {
+			if got, err := r.Packet(progrun.ToPod, f.web, theirs.Bytes(), true); err != nil || !got.Pass || got.Kept != kept {
+				t.Errorf("the node's packet: %+v, %v", got, err)
+			}
 		}
 		if got := run(t, r, progrun.FromPod, f.web, ours.Bytes(), 0); !got.Reply {
 			t.Errorf("the answer: %+v", got)
+		}
+
+		// What web asked the node for is web's flow, whatever answers.
+		ours, theirs = pair(remote, nodeFrom, askedPort)
+		if got, err := r.Packet(progrun.ToPod, f.web, theirs.Bytes(), true); err != nil || !got.Pass || !got.Reply {
+			t.Errorf("the node's answer: %+v, %v", got, err)
+		}
+		if got := run(t, r, progrun.FromPod, f.web, ours.Bytes(), 0); !got.Kept {
+			t.Errorf("web's packet: %+v", got)
 		}
 	}
 }
@@ -213,7 +227,8 @@ func TestOpenerOwnNode(t *testing.T) {
 func TestOpenerListens(t *testing.T) {
 	_, theirs := pair(db4, servedPort, nobodys)
 	f := opened(1, false, true)
-	r := start(t, f.Build(), progrun.Options{NetNS: sockets(t)})
+	_, netns := sockets(t)
+	r := start(t, f.Build(), progrun.Options{NetNS: netns})
 	run(t, r, progrun.ToPod, f.web, theirs.Bytes(), 0)
 	f = opened(2, true, false)
 	if err := errors.Join(r.Publish(f.Build(), epoch), r.Reset()); err != nil {
@@ -225,7 +240,7 @@ func TestOpenerListens(t *testing.T) {
 // TestOpenerUnknown runs packets of connections of which nobody knows who opened, because web's namespace is not known or
 // has no such socket: both directions have to allow, under each generation.
 func TestOpenerUnknown(t *testing.T) {
-	known := sockets(t)
+	_, known := sockets(t)
 	for _, c := range []struct {
 		name        string
 		netns       uint32
@@ -243,7 +258,9 @@ func TestOpenerUnknown(t *testing.T) {
 					if err := r.Reset(); err != nil {
 						t.Fatal(err)
 					}
-					run(t, r, h, web, frames[h], 0)
+					if got := run(t, r, h, web, frames[h], 0); got.Reply {
+						t.Errorf("taken for a reply: %+v", got)
+					}
 					if _, e := entry(t, r); e.Flags != either {
 						t.Errorf("the entry: %+v", e)
 					}
@@ -274,6 +291,24 @@ func TestOpenerUnknown(t *testing.T) {
 	}
 }
 
+// TestOpenerElsewhere does not ask the namespace that the packet is in, the node's, when the pod's is not known.
+func TestOpenerElsewhere(t *testing.T) {
+	path, _ := sockets(t)
+	f := opened(1, false, true)
+	r := start(t, f.Build(), progrun.Options{})
+	ours, _ := pair(db4, servedPort, servedFrom)
+	err := netlab.In(path, func() error {
+		got, err := r.Packet(progrun.FromPod, f.web, ours.Bytes(), false)
+		if got.Drop != datapath.DropPolicy {
+			t.Errorf("%+v", got)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestOpenerLearnt follows a connection whose opener becomes known by one that opens it anew, and one that is quoted in an
 // ICMP error before it is judged again.
 func TestOpenerLearnt(t *testing.T) {
@@ -283,7 +318,7 @@ func TestOpenerLearnt(t *testing.T) {
 	run(t, r, progrun.ToPod, f.web, theirs.Bytes(), 0)
 	unreachable := in("198.51.100.1", icmp, quote(ours, 3, 4, 28)).Bytes()
 	run(t, r, progrun.ToPod, f.web, unreachable, 0)
-	if err := r.Publish(opened(2, true, false).Build(), epoch); err != nil {
+	if err := r.Publish(opened(2, false, true).Build(), epoch); err != nil {
 		t.Fatal(err)
 	}
 	run(t, r, progrun.ToPod, f.web, unreachable, datapath.DropPolicy)
