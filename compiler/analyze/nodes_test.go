@@ -156,6 +156,25 @@ func TestReachNodesOfBothFamilies(t *testing.T) {
 	}
 }
 
+// TestLinesFromNodes holds that a line from pods with their nodes' network knows whose own node that is (S5).
+func TestLinesFromNodes(t *testing.T) {
+	for _, c := range []struct {
+		keep []string
+		want []string
+	}{
+		{[]string{"agent-n1", "web-1", "four"}, []string{"a/agent[Deployment] => a/web[Deployment] : TCP 1"}},
+		{[]string{"agent-n2", "web-1", "four"}, []string{"a/agent[Deployment] => a/four[Deployment] : TCP 1-2", "a/agent[Deployment] => a/web[Deployment] : TCP 2"}},
+	} {
+		in := nodesWorld()
+		in.Inventory.Pods = slices.DeleteFunc(in.Inventory.Pods, func(p inventory.Pod) bool { return !slices.Contains(c.keep, p.Name) })
+		in.Policies = []ir.Policy{fromNodesPolicy(ir.Peer{Entity: ir.OwnNode}, ir.Peer{CIDR: cidrOf("192.168.0.2/32+pods")})}
+		got := slices.DeleteFunc(Lines(namesOf(t, in).plan), func(s string) bool { return !strings.HasPrefix(s, "a/agent") || strings.Contains(s, "External") })
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v: %q, want %q", c.keep, got, c.want)
+		}
+	}
+}
+
 // hostSource is an address of a node as one pod sees it: what S5 says, written out.
 type hostSource struct {
 	api, own bool

@@ -42,7 +42,7 @@ func Lines(p *plan.Plan) []string {
 // eachLine hands the lines on in order, until one is refused. Lines are sorted by sorting their ends: no name is the
 // beginning of another, for each ends in its kind.
 func eachLine(p *plan.Plan, emit func(string) error) error {
-	l := &lineWriter{plan: p, known: map[[2]plan.PeerIndex]portSet{}, pairs: map[[2]int]string{}}
+	l := &lineWriter{plan: p, hosts: newNodeIndex(p), known: map[[2]plan.PeerIndex]portSet{}, pairs: map[[2]int]string{}}
 	ws := l.workloads()
 	from := map[string]func() []string{}
 	var egress []external
@@ -68,7 +68,8 @@ func eachLine(p *plan.Plan, emit func(string) error) error {
 
 // lineWriter holds one listing's state.
 type lineWriter struct {
-	plan *plan.Plan
+	plan  *plan.Plan
+	hosts *nodeIndex
 	// known holds the open ports from one identity to another; pairs the text between two classes of workloads.
 	known map[[2]plan.PeerIndex]portSet
 	pairs map[[2]int]string
@@ -106,6 +107,9 @@ func (l *lineWriter) fromWorkload(ws []*workloadEnds, i int, egress []external) 
 type workloadEnds struct {
 	name  string
 	peers [2][]plan.PeerIndex
+	// nodes are the addresses of pods with their node's network; endpoints are all of its pods.
+	nodes     []*nodeAddr
+	endpoints []int32
 	// class is one number for all workloads with the same identities.
 	class int
 }
@@ -123,7 +127,11 @@ func (l *lineWriter) workloads() []*workloadEnds {
 			byName[key] = w
 			out = append(out, w)
 		}
+		w.endpoints = append(w.endpoints, int32(i))
 		for j, peer := range e.Peers {
+			if n := l.nodeOf(e, j); n != nil {
+				w.nodes = append(w.nodes, n)
+			}
 			for family := range 2 {
 				if j < len(e.Addrs) && e.Addrs[j].Is4() != (family == 0) || slices.Contains(w.peers[family], peer) {
 					continue
@@ -143,7 +151,18 @@ func (l *lineWriter) workloads() []*workloadEnds {
 	return out
 }
 
+// nodeOf is the node whose address a pod has, if it has its node's network.
+func (l *lineWriter) nodeOf(e *plan.Endpoint, address int) *nodeAddr {
+	if !e.HostNetwork || address >= len(e.Addrs) {
+		return nil
+	}
+	return l.hosts.at(e.Addrs[address])
+}
+
 func (l *lineWriter) between(from, to *workloadEnds) string {
+	if from.nodes != nil {
+		return l.fromNodes(from, to)
+	}
 	key := [2]int{from.class, to.class}
 	if text, ok := l.pairs[key]; ok {
 		return text
@@ -158,6 +177,31 @@ func (l *lineWriter) between(from, to *workloadEnds) string {
 	}
 	l.pairs[key] = all.String()
 	return l.pairs[key]
+}
+
+// fromNodes is what pods with their nodes' network may open: to pods of the same node they are its own (S5).
+func (l *lineWriter) fromNodes(from, to *workloadEnds) string {
+	var all portSet
+	for _, n := range from.nodes {
+		family := 0
+		if !n.addr.Is4() {
+			family = 1
+		}
+		for _, dst := range to.peers[family] {
+			if l.plan.Peers[dst].Kind != plan.PodPeer {
+				all = all.union(l.open(n.host, dst))
+				continue
+			}
+			found := l.hosts.sources(n, to.endpoints, dst)
+			if found.own != plan.None {
+				all = all.union(l.open(n.own, dst))
+			}
+			if found.other != plan.None {
+				all = all.union(l.open(n.host, dst))
+			}
+		}
+	}
+	return all.String()
 }
 
 // external is a range outside the cluster, and what is open between it and each workload in one direction.
