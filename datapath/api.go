@@ -59,8 +59,10 @@ type Applied struct {
 	Bytes int
 	// Attached and Detached name endpoints ("namespace/pod") whose attachment changed.
 	Attached, Detached []string
-	// Missing names endpoints whose interface does not exist (yet): nothing is attached for them.
+	// Missing names endpoints of which no interface was found (yet): nothing is attached for them. Unfound says why, of each
+	// in its place.
 	Missing []string
+	Unfound []Unfound
 	// Grown says that the maps were too small and that the programs were replaced by ones with larger maps.
 	Grown bool
 }

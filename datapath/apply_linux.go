@@ -47,16 +47,20 @@ func (d *Datapath) refuseOlder(p *plan.Projection) error {
 }
 
 func (d *Datapath) apply(p *plan.Projection, now time.Time) (*Applied, error) {
-	ends, err := hostEndsOf(p)
+	f, err := find(p, d.held)
 	if err != nil {
 		return nil, err
 	}
-	bindings, fresh, err := bind(p, ends, d.held)
+	bindings, fresh, err := bind(p, f.ends, d.held)
+	if err != nil {
+		return nil, err
+	}
+	full, err := withOwn(p)
 	if err != nil {
 		return nil, err
 	}
 	d.epoch++
-	in := encode.Input{Projection: p, Bindings: bindings, Now: now.Unix(), Epoch: d.epoch}
+	in := encode.Input{Projection: full, Bindings: bindings, Now: now.Unix(), Epoch: d.epoch}
 	if d.held != nil {
 		in.Rules = d.held.Rules
 	}
@@ -64,18 +68,16 @@ func (d *Datapath) apply(p *plan.Projection, now time.Time) (*Applied, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Applied{Generation: p.Generation, Epoch: in.Epoch, Bytes: len(g.Bytes)}
-	for i, end := range ends {
-		if end.index == 0 {
-			a.Missing = append(a.Missing, p.Endpoints[i].Name)
-		}
+	a := &Applied{Generation: p.Generation, Epoch: in.Epoch, Bytes: len(g.Bytes), Unfound: f.missing}
+	for i := range f.missing {
+		a.Missing = append(a.Missing, f.missing[i].Name)
 	}
 	for _, slot := range fresh {
 		if err := d.objects.AddShare(slot); err != nil {
 			return nil, err
 		}
 	}
-	if err := d.attachNew(p, ends, a); err != nil {
+	if err := d.attachNew(p, f, a); err != nil {
 		return nil, err
 	}
 	if d.p == nil && d.held != nil {
@@ -90,7 +92,7 @@ func (d *Datapath) apply(p *plan.Projection, now time.Time) (*Applied, error) {
 		return nil, err
 	}
 	d.p, d.g = p, g
-	return a, d.dropGone(before, ends, a)
+	return a, d.dropGone(before, f, a)
 }
 
 // publish swaps the generation in, in larger maps when it needs them.
@@ -145,28 +147,38 @@ func bind(p *plan.Projection, ends []hostEnd, held *encode.Held) (bs []encode.Bi
 
 // attachNew attaches to the interfaces at which our programs are not, be it that they are new or that somebody took them
 // away.
-func (d *Datapath) attachNew(p *plan.Projection, ends []hostEnd, a *Applied) error {
-	for i, end := range ends {
-		if end.index == 0 {
-			continue
-		}
-		on, err := d.attach.attached(end.index)
+func (d *Datapath) attachNew(p *plan.Projection, f *found, a *Applied) error {
+	for i, end := range f.ends {
+		fresh, err := d.attachTo(end.index)
 		if err != nil {
 			return err
 		}
-		if on == [2]bool{true, true} {
-			continue
+		if fresh {
+			a.Attached = append(a.Attached, p.Endpoints[i].Name)
 		}
-		if err := d.replace(end.index); err != nil {
+	}
+	for _, ifindex := range f.closed { // where no endpoint is known, the programs let nothing pass
+		if _, err := d.attachTo(ifindex); err != nil {
 			return err
 		}
-		a.Attached = append(a.Attached, p.Endpoints[i].Name)
 	}
 	return nil
 }
 
+// attachTo attaches to an interface where our programs are not; 0 is none.
+func (d *Datapath) attachTo(ifindex int) (fresh bool, err error) {
+	if ifindex == 0 {
+		return false, nil
+	}
+	on, err := d.attach.attached(ifindex)
+	if err != nil || on == [2]bool{true, true} {
+		return false, err
+	}
+	return true, d.replace(ifindex)
+}
+
 // dropGone detaches from interfaces that are no endpoint's any more and frees the slots that nobody has.
-func (d *Datapath) dropGone(before *encode.Held, ends []hostEnd, a *Applied) error {
+func (d *Datapath) dropGone(before *encode.Held, f *found, a *Applied) error {
 	all, err := d.ours()
 	if err != nil {
 		return err
@@ -188,9 +200,10 @@ func (d *Datapath) dropGone(before *encode.Held, ends []hostEnd, a *Applied) err
 			}
 		}
 	}
+	d.closed = f.closed
 	slices.Sort(all)
 	for _, ifindex := range slices.Compact(all) {
-		if slices.ContainsFunc(ends, func(e hostEnd) bool { return e.index == ifindex }) {
+		if slices.Contains(f.closed, ifindex) || slices.ContainsFunc(f.ends, func(e hostEnd) bool { return e.index == ifindex }) {
 			continue
 		}
 		errs = append(errs, d.detachBoth(ifindex))

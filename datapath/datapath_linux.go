@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -32,6 +33,8 @@ type Datapath struct {
 	// p and g are what this process applied last.
 	p *plan.Projection
 	g *encode.Generation
+	// closed are interfaces at which the programs are for no endpoint.
+	closed []int
 	// base are the counts of rules from before the maps grew.
 	base map[plan.ID]Counter
 	// names is what events are told by: of the generation held, and of the one that is being published.
@@ -172,13 +175,13 @@ func (d *Datapath) detachBoth(ifindex int) error {
 	return errors.Join(d.attach.detach(ifindex), d.other.detach(ifindex))
 }
 
-// ours are the interfaces at which something of ours may be attached: pinned links, and the endpoints held.
+// ours are the interfaces at which something of ours may be attached: pinned links, closed ones, and the endpoints held.
 func (d *Datapath) ours() ([]int, error) {
 	links, err := d.pins.pinnedLinks()
 	if err != nil {
 		return nil, err
 	}
-	var all []int
+	all := slices.Clone(d.closed)
 	for ifindex := range links {
 		all = append(all, ifindex)
 	}

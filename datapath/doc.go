@@ -20,6 +20,10 @@
 // evicted, is judged by who opened the connection (S29): the pod's own sockets tell, in its network namespace
 // (bpf/opener.h). Where they do not, both directions have to allow.
 //
+// An endpoint's interface is found by the route of its address alone, or by the address at a veth's other end
+// (claims_linux.go). One that is held stays while its interface exists: what a pod does to its own addresses takes no
+// program away.
+//
 // Known limits. A server that has closed its listener is taken for the opener of its open connections, once their entries
 // are lost; so is one whose listener is bound to a device. A client in a pod that listens on the client's own port is taken
 // for the server. Such a connection is judged by the wrong direction. Of UDP, SCTP and other protocols, who sends first is

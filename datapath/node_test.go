@@ -36,11 +36,18 @@ const (
 
 func newNode(t testing.TB, mode datapath.AttachMode) *node {
 	t.Helper()
+	return newNodeOn(t, mode, func(*netlab.Lab) {})
+}
+
+// newNodeOn makes the node on a lab that is made ready first.
+func newNodeOn(t testing.TB, mode datapath.AttachMode, ready func(*netlab.Lab)) *node {
+	t.Helper()
 	kerneltest.Need(t)
 	if mode == datapath.TCX {
 		kerneltest.NeedTCX(t)
 	}
 	n := &node{t: t, lab: netlab.New(t)}
+	ready(n.lab)
 	n.a, n.b = n.lab.Pod(a4, a6), n.lab.Pod(b4, b6)
 	n.opts = datapath.Options{Root: fmt.Sprintf("/sys/fs/bpf/weir-test-%d-%d", os.Getpid(), time.Now().UnixNano()),
 		NetNS: n.lab.Node(), Attach: mode, AllFlows: true, ConntrackEntries: 1024}

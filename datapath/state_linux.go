@@ -157,15 +157,19 @@ func (d *Datapath) verify(p *plan.Projection, have []byte) (diff []Difference, e
 	add("generation", p.Generation, held.Root.Generation)
 	add("decision digest", p.DecisionDigest, held.Meta.DecisionDigest)
 	add("node digest", p.NodeDigest, held.Meta.NodeDigest)
-	ends, err := hostEndsOf(p)
+	f, err := find(p, held)
 	if err != nil {
 		return nil, err
 	}
-	bindings, _, err := bind(p, ends, held)
+	bindings, _, err := bind(p, f.ends, held)
 	if err != nil {
 		return nil, err
 	}
-	g, err := encode.Encode(encode.Input{Projection: p, Bindings: bindings, Rules: held.Rules,
+	full, err := withOwn(p)
+	if err != nil {
+		return nil, err
+	}
+	g, err := encode.Encode(encode.Input{Projection: full, Bindings: bindings, Rules: held.Rules,
 		Now: int64(held.Root.JudgedAt), Epoch: held.Root.Epoch})
 	if err != nil {
 		return nil, err
@@ -173,7 +177,7 @@ func (d *Datapath) verify(p *plan.Projection, have []byte) (diff []Difference, e
 	for _, s := range g.Compare(have) {
 		diff = append(diff, Difference{s.Name, "as the projection says", "something else"})
 	}
-	for i, end := range ends {
+	for i, end := range f.ends {
 		if end.index == 0 {
 			continue
 		}

@@ -58,6 +58,9 @@ func command(out, errOut io.Writer) *cobra.Command {
 			if o.Poll <= 0 {
 				return fmt.Errorf("--poll %s: it must be more than 0", o.Poll)
 			}
+			if o.Grace <= 0 {
+				return fmt.Errorf("--grace %s: it must be more than 0", o.Grace)
+			}
 			var err error
 			if o.Datapath.Attach, err = attachMode(attach); err != nil {
 				return err
@@ -77,6 +80,7 @@ func command(out, errOut io.Writer) *cobra.Command {
 	f.StringVar(&o.Node, "node", "", "refuse a projection of another node than this")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:9964", "address of /metrics and /healthz; empty for none")
 	f.DurationVar(&o.Poll, "poll", time.Second, "how often the file is looked at")
+	f.DurationVar(&o.Grace, "grace", agent.DefaultGrace, "how long a pod of the plan may be nowhere on the node before /healthz fails")
 	f.StringVar(&attach, "attach", "auto", "how to attach: tcx, clsact or auto, what the kernel has")
 	f.StringVar(&format, "log-format", "text", "log format: text or json")
 	f.Uint32Var(&o.Datapath.EventRate, "event-rate", 1000, "flows logged in a second and CPU, at most")

@@ -21,6 +21,7 @@ func TestFlags(t *testing.T) {
 		{nil, "--plan FILE is missing"},
 		{[]string{"--poll", "-1s"}, "--poll -1s: it must be more than 0"},
 		{[]string{"--poll", "0"}, "--poll 0s: it must be more than 0"},
+		{[]string{"--grace", "0"}, "--grace 0s: it must be more than 0"},
 		{[]string{"--attach", "xdp"}, "--attach xdp: tcx, clsact or auto"},
 		{[]string{"--attach", "TCX"}, "--attach TCX: tcx, clsact or auto"},
 		{[]string{"--log-format", "xml"}, "--log-format xml: text or json"},

@@ -28,7 +28,9 @@ type Options struct {
 	Datapath datapath.Options
 	// Poll is how often the file is looked at, not negative; 0 is a second.
 	Poll time.Duration
-	Log  *slog.Logger
+	// Grace is how long a pod of the plan may be nowhere on the node before health says so; 0 is DefaultGrace.
+	Grace time.Duration
+	Log   *slog.Logger
 	// Listening, when not nil, is called with the address that is served.
 	Listening func(net.Addr)
 }
@@ -42,6 +44,8 @@ type agent struct {
 	// status is what health and metrics tell, enforced what this process applied last; mu guards both.
 	status   status
 	enforced *plan.Projection
+	// seen is the loop's alone.
+	seen seen
 }
 
 // status is what the agent knows about itself.
@@ -49,7 +53,7 @@ type status struct {
 	// held says that the kernel holds a generation; before the first there is nothing that it could go on enforcing.
 	held       bool
 	generation uint64
-	missing    []string
+	unfound    []unfound
 	// failure is why the file's present content is not enforced; empty when it is.
 	failure  string
 	applied  uint64
@@ -63,6 +67,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if o.Poll == 0 {
 		o.Poll = time.Second
 	}
+	if o.Grace == 0 {
+		o.Grace = DefaultGrace
+	}
 	var l net.Listener
 	if o.Listen != "" {
 		if l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen); err != nil {
@@ -73,7 +80,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return errors.Join(err, closeListener(l))
 	}
-	a := &agent{o: o, d: d, f: planFile{path: o.Plan, node: o.Node}, status: status{failures: map[string]uint64{}}}
+	a := &agent{o: o, d: d, f: planFile{path: o.Plan, node: o.Node}, status: status{failures: map[string]uint64{}}, seen: seen{}}
 	st, err := d.State()
 	if err != nil {
 		return errors.Join(err, d.Close(), closeListener(l))
@@ -110,6 +117,11 @@ func (a *agent) takenOver(st *datapath.State) {
 	a.status.failure = "no plan was read yet"
 	if st.Loaded {
 		a.status.held, a.status.generation = true, st.Generation
+		for i := range st.Endpoints {
+			if e := &st.Endpoints[i]; e.Name != "" && e.Ifindex != 0 {
+				a.seen[e.Name] = true
+			}
+		}
 		a.o.Log.Info("took over", "generation", st.Generation, "endpoints", len(st.Endpoints), "mode", st.Mode)
 		return
 	}
@@ -121,7 +133,7 @@ func (a *agent) read() status {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.status
-	s.missing = slices.Clone(s.missing)
+	s.unfound = slices.Clone(s.unfound)
 	s.failures = map[string]uint64{}
 	for k, v := range a.status.failures {
 		s.failures[k] = v
@@ -159,7 +171,7 @@ func (a *agent) follow(ctx context.Context) {
 			if a.f.changed() {
 				a.load()
 				looked, wait, tidy = time.Now(), recheck, time.After(settled)
-			} else if time.Since(looked) > wait && len(a.read().missing) > 0 {
+			} else if time.Since(looked) > wait && len(a.read().unfound) > 0 {
 				looked, wait = time.Now(), min(2*wait, rarely)
 				a.again("looking for missing interfaces")
 			}
@@ -196,7 +208,7 @@ func (a *agent) load() {
 	a.mu.Lock()
 	a.enforced = p
 	a.mu.Unlock()
-	a.done("applied a plan", applied)
+	a.done("applied a plan", p, applied)
 	debug.FreeOSMemory()
 }
 
@@ -217,11 +229,14 @@ func (a *agent) fail(reason string, err error) {
 	a.o.Log.Error("the plan is not enforced; the kernel keeps what it holds", "reason", err, "generation", a.status.generation)
 }
 
-func (a *agent) done(what string, x *datapath.Applied) {
+func (a *agent) done(what string, p *plan.Projection, x *datapath.Applied) {
 	a.mu.Lock()
-	a.status.held, a.status.generation, a.status.missing, a.status.failure = true, x.Generation, x.Missing, ""
+	had := a.status.unfound
+	now := a.seen.missed(p, x.Unfound, had, time.Now())
+	a.status.held, a.status.generation, a.status.unfound, a.status.failure = true, x.Generation, now, ""
 	a.status.applied++
 	a.mu.Unlock()
+	defer a.tell(now, had)
 	a.o.Log.Info(what, "generation", x.Generation, "epoch", x.Epoch, "bytes", x.Bytes, "attached", x.Attached, "detached", x.Detached, "missing", x.Missing)
 }
 
@@ -238,7 +253,7 @@ func (a *agent) again(why string) {
 		a.fail("apply", fmt.Errorf("%s: %w", why, err))
 		return
 	}
-	a.done(why, x)
+	a.done(why, p, x)
 }
 
 // untilExpiry fires when an allow ends (S28). Timers do not count sleep, so a minute is the longest wait.
@@ -257,7 +272,10 @@ func (a *agent) advance() {
 		a.fail("expiry", fmt.Errorf("ending what has expired: %w", err))
 		time.Sleep(100 * time.Millisecond)
 	case x != nil:
-		a.done("ended what has expired", x)
+		a.mu.Lock()
+		p := a.enforced
+		a.mu.Unlock()
+		a.done("ended what has expired", p, x)
 	}
 }
 

@@ -66,8 +66,14 @@ type node struct {
 }
 
 func newNode(t *testing.T) *node {
+	return newNodeOn(t, func(*netlab.Lab) {})
+}
+
+// newNodeOn makes the node on a lab that is made ready first.
+func newNodeOn(t *testing.T, ready func(*netlab.Lab)) *node {
 	kerneltest.Need(t)
 	n := &node{t: t, lab: netlab.New(t), file: filepath.Join(t.TempDir(), "plan.json"), root: fmt.Sprintf("/sys/fs/bpf/weir-agent-test-%d-%d", os.Getpid(), time.Now().UnixNano())}
+	ready(n.lab)
 	n.a, n.b = n.lab.Pod("10.1.0.1", "fd00:1::1"), n.lab.Pod("10.1.0.2", "fd00:1::2")
 	for _, port := range []uint16{open, closed} {
 		netlab.Listen(t, n.b.NS(), fmt.Sprintf("10.1.0.2:%d", port))
@@ -150,10 +156,10 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func (n *node) start() *agent {
+func (n *node) start(more ...string) *agent {
 	n.t.Helper()
 	a := &agent{t: n.t, log: &logBuffer{}}
-	a.cmd = exec.CommandContext(n.t.Context(), binary(n.t), "--plan", n.file, "--root", n.root, "--netns", n.lab.Node(), "--listen", "127.0.0.1:0", "--poll", "20ms")
+	a.cmd = exec.CommandContext(n.t.Context(), binary(n.t), append([]string{"--plan", n.file, "--root", n.root, "--netns", n.lab.Node(), "--listen", "127.0.0.1:0", "--poll", "20ms"}, more...)...)
 	a.cmd.Stderr = a.log
 	if err := a.cmd.Start(); err != nil {
 		n.t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"github.com/weir-mesh/weir/datapath"
 )
 
 // TestHealthIsPlain: a reason and a name that hold what drives a terminal, or that would add a line, are only shown.
@@ -15,7 +17,8 @@ func TestHealthIsPlain(t *testing.T) {
 	}{
 		{status{failure: "reading \x1b[2Jp\u202e:\ngeneration 7", held: true, generation: 6}, http.StatusServiceUnavailable,
 			"the plan is not enforced: reading �[2Jp�: generation 7\nthe kernel enforces generation 6\n"},
-		{status{generation: 7, held: true, missing: []string{"shop/\u009b31mweb\r\n"}}, http.StatusOK, "generation 7\nno interface yet: shop/�31mweb  \n"},
+		{status{generation: 7, held: true, unfound: []unfound{{Unfound: datapath.Unfound{Name: "shop/\u009b31mweb\r\n", Why: datapath.Ambiguous, Text: "a\nb", Hint: "c\x1b"}}}},
+			http.StatusServiceUnavailable, "1 of the plan's pods are not enforced\ngeneration 7\nnot enforced: shop/�31mweb  : a b; c�\n"},
 	} {
 		w := httptest.NewRecorder()
 		(&agent{status: c.status}).health(w, nil)

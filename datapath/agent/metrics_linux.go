@@ -22,10 +22,11 @@ var (
 	descGeneration = prometheus.NewDesc("weir_generation", "Generation of the plan that the kernel enforces.", nil, nil)
 	descEpoch      = prometheus.NewDesc("weir_epoch", "Swaps of the kernel's tables since they were made.", nil, nil)
 	descEndpoints  = prometheus.NewDesc("weir_endpoints", "Pods of this node in the plan, by whether the programs are attached at both directions of their interface.", []string{"attached"}, nil)
+	descUnenforced = prometheus.NewDesc("weir_endpoints_not_enforced", "Pods of this node in the plan of which no interface was found, by reason. Those that are gone, or nowhere for less than the grace, do not make health fail.", []string{"reason"}, nil)
 	descMapBytes   = prometheus.NewDesc("weir_map_bytes", "Memory of the kernel's maps.", nil, nil)
 	descApplied    = prometheus.NewDesc("weir_plans_applied_total", "Plans, interface changes and expiries applied by this process.", nil, nil)
 	descFailures   = prometheus.NewDesc("weir_plan_failures_total", "Plans that were not enforced, by what failed.", []string{"reason"}, nil)
-	descUpToDate   = prometheus.NewDesc("weir_plan_enforced", "1 when the plan in the file is what the kernel enforces.", nil, nil)
+	descUpToDate   = prometheus.NewDesc("weir_plan_enforced", "1 when the plan in the file is what the kernel enforces, for every pod that is known to be there: health's answer.", nil, nil)
 	descRulePkts   = prometheus.NewDesc("weir_rule_packets_total", "Packets that a rule decided.", []string{"rule", "id"}, nil)
 	descRuleBytes  = prometheus.NewDesc("weir_rule_bytes_total", "Bytes that a rule decided.", []string{"rule", "id"}, nil)
 	descNoRule     = prometheus.NewDesc("weir_default_packets_total", "Packets that a default decided.", nil, nil)
@@ -53,10 +54,19 @@ func (a *agent) Collect(ch chan<- prometheus.Metric) {
 		counter(descFailures, n, reason)
 	}
 	upToDate := 0.0
-	if s.failure == "" {
+	if s.failure == "" && len(a.overdue(&s, time.Now())) == 0 {
 		upToDate = 1
 	}
 	gauge(descUpToDate, upToDate)
+	for _, r := range reasons {
+		n := 0
+		for i := range s.unfound {
+			if s.unfound[i].reason() == r {
+				n++
+			}
+		}
+		gauge(descUnenforced, float64(n), r)
+	}
 	// Reading back copies the generation; a node's memory is its pods'.
 	defer debug.FreeOSMemory()
 	st, err := a.d.State()
@@ -127,10 +137,10 @@ func (a *agent) serve(ctx context.Context, wg *sync.WaitGroup, l net.Listener) {
 	a.o.Log.Info("serving metrics and health", "address", l.Addr().String())
 }
 
-// health is 200 while the kernel enforces what the file holds, else 503 and the reason; what the kernel then still
-// enforces is in the text.
+// health is 200 while the kernel enforces what the file holds, for every pod that is known to be there, else 503 and the
+// reason; what the kernel then still enforces is in the text.
 func (a *agent) health(w http.ResponseWriter, _ *http.Request) {
-	s := a.read()
+	s, now := a.read(), time.Now()
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if s.failure != "" {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -142,8 +152,10 @@ func (a *agent) health(w http.ResponseWriter, _ *http.Request) {
 		}
 		return
 	}
-	_, _ = fmt.Fprintf(w, "generation %d\n", s.generation)
-	for _, name := range s.missing {
-		_, _ = fmt.Fprintf(w, "no interface yet: %s\n", plain.Line(name))
+	if late := a.overdue(&s, now); len(late) > 0 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = fmt.Fprintf(w, "%d of the plan's pods are not enforced\n", len(late))
 	}
+	_, _ = fmt.Fprintf(w, "generation %d\n", s.generation)
+	a.writeUnfound(w, &s, now)
 }

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package netlab makes a small node of network namespaces for tests: one namespace is the node, each pod has one and a
-// veth routed to it, as a routed CNI does it.
+// veth routed to it, as a routed CNI does it, or one that is a port of a bridge.
 package netlab
 
 import (
@@ -33,6 +33,8 @@ type Lab struct {
 	node string
 	n    int
 	ns   []string
+	// bridged says that the pods' veths are a bridge's ports.
+	bridged bool
 }
 
 // New makes the node's namespace. It is gone when the test ends.
@@ -48,6 +50,24 @@ func New(t testing.TB) *Lab {
 	l.ip(l.node, "addr add "+Node4+"/32 dev lo")
 	l.ip(l.node, "addr add "+Node6+"/128 dev lo nodad")
 	return l
+}
+
+// The bridge and its addresses, which are the pods' gateways.
+const (
+	Bridge   = "cni0"
+	Gateway4 = "10.1.0.254"
+	Gateway6 = "fd00:1::fe"
+)
+
+// UseBridge makes a bridge, of which the veths of pods made from now on are ports, as flannel, k3s and kubenet do it.
+func (l *Lab) UseBridge() {
+	l.t.Helper()
+	l.bridged = true
+	// With an address of its own, as CNIs give it one: else it takes a port's, and changes it when that port goes.
+	l.ip(l.node, "link add "+Bridge+" address 02:00:00:00:00:01 type bridge")
+	l.ip(l.node, "addr add "+Gateway4+"/24 dev "+Bridge)
+	l.ip(l.node, "addr add "+Gateway6+"/64 dev "+Bridge+" nodad")
+	l.ip(l.node, "link set "+Bridge+" up")
 }
 
 // Node is the path of the node's namespace.
@@ -83,6 +103,10 @@ func (p *Pod) Plug() {
 	l := p.lab
 	l.t.Helper()
 	l.ip(l.node, "link add "+p.Interface+" type veth peer name "+p.end())
+	if l.bridged {
+		l.ip(l.node, "link set "+p.Interface+" master "+Bridge+" up")
+		return
+	}
 	l.ip(l.node, "addr add fe80::1/64 dev "+p.Interface+" nodad")
 	l.ip(l.node, "link set "+p.Interface+" up")
 	l.ip(l.node, "route add "+p.Addr4+"/32 dev "+p.Interface)
@@ -98,6 +122,14 @@ func (p *Pod) Move() {
 	l.t.Helper()
 	l.ip(l.node, "link set "+p.end()+" netns "+p.ns+" name eth0")
 	l.ip(p.ns, "link set lo up")
+	if l.bridged {
+		l.ip(p.ns, "link set eth0 up")
+		l.ip(p.ns, "addr add "+p.Addr4+"/24 dev eth0")
+		l.ip(p.ns, "addr add "+p.Addr6+"/64 dev eth0 nodad")
+		l.ip(p.ns, "route add default via "+Gateway4)
+		l.ip(p.ns, "-6 route add default via "+Gateway6)
+		return
+	}
 	l.ip(p.ns, "addr add "+p.Addr4+"/32 dev eth0")
 	l.ip(p.ns, "addr add "+p.Addr6+"/128 dev eth0 nodad")
 	l.ip(p.ns, "link set eth0 up")
@@ -109,6 +141,18 @@ func (p *Pod) Move() {
 func (p *Pod) Disconnect() {
 	p.lab.t.Helper()
 	p.lab.ip(p.lab.node, "link del "+p.Interface)
+}
+
+// IP runs ip(8) in the pod's namespace.
+func (p *Pod) IP(args string) {
+	p.lab.t.Helper()
+	p.lab.ip(p.ns, args)
+}
+
+// IP runs ip(8) in the node's namespace.
+func (l *Lab) IP(args string) {
+	l.t.Helper()
+	l.ip(l.node, args)
 }
 
 // NS is the path of the pod's namespace.
