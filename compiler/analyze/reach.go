@@ -41,12 +41,13 @@ type way struct {
 	auth             plan.Auth
 	egress, ingress  plan.ListIndex
 	exceptE, exceptI plan.RuleIndex
+	also             string // the lists of reacher.lists that a request has to pass besides
 }
 
 // Reach lists what may talk to what: every ordered pair of workloads, of world and nodes with workloads. It ends with
 // the context's error when the context does: many workloads make many pairs.
 func (n *Names) Reach(ctx context.Context) ([]Row, error) {
-	r := &reacher{names: n, plan: n.plan, cache: map[[2]plan.PeerIndex][]span{}, pairs: map[pairKey][]Row{}}
+	r := &reacher{names: n, plan: n.plan, cache: map[[2]plan.PeerIndex][]span{}, pairs: map[pairKey][]Row{}, lists: map[string][]plan.ListIndex{}}
 	ends := r.ends()
 	var rows []Row
 	for i := range ends {
@@ -71,6 +72,8 @@ type reacher struct {
 	cache map[[2]plan.PeerIndex][]span
 	// pairs holds the lines of pairs that were looked at, without their names.
 	pairs map[pairKey][]Row
+	// lists are those of way.also.
+	lists map[string][]plan.ListIndex
 }
 
 // pairKey is all that the lines of a pair hang on, but for the names.
@@ -234,6 +237,11 @@ func (r *reacher) spans(s, d plan.PeerIndex) []span {
 		w := way{auth: a.Auth, egress: plan.None, ingress: plan.None, exceptE: r.exception(&a.Egress), exceptI: r.exception(&a.Ingress)}
 		if a.Verdict == plan.Redirect {
 			w.egress, w.ingress = a.Egress.List, a.Ingress.List
+			lists, ok := r.sharing(plan.Flow{Src: plan.NewEnd(s), Dst: plan.NewEnd(d), Port: plan.PortKey(first)})
+			if !ok {
+				continue
+			}
+			w.also = r.keep(lists)
 		}
 		if n := len(out); n > 0 && out[n-1].way == w && out[n-1].last+1 == first {
 			out[n-1].last = last
@@ -264,43 +272,6 @@ func (r *reacher) exception(d *plan.Decision) plan.RuleIndex {
 	return plan.None
 }
 
-// requests lists the requests that pass where a waypoint decides.
-func (r *reacher) requests(w way) []string {
-	var out []string
-	for _, l := range []plan.ListIndex{w.egress, w.ingress} {
-		if l == plan.None {
-			continue
-		}
-		denied := false
-		for _, e := range r.plan.Lists[l].Entries {
-			switch {
-			case e.Verdict == plan.Deny:
-				denied = denied || len(e.Conds) > 0
-			case len(e.Conds) == 0 && denied:
-				out = append(out, "any other request")
-			case len(e.Conds) == 0:
-				out = append(out, "any request")
-			case len(e.Conds) == 1:
-				for i := range e.Conds[0] {
-					out = append(out, RequestText(&e.Conds[0][i]))
-				}
-			default:
-				out = append(out, conditionsText(e.Conds))
-			}
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-func conditionsText(conds [][]ir.HTTPMatch) string {
-	var all []string
-	for _, c := range conds {
-		all = append(all, requestsText(c))
-	}
-	return strings.Join(all, " and ")
-}
-
 // via says how a connection is authenticated (S18 to S20), and who decides its requests.
 func (r *reacher) via(w way, b *reachEnd, how string) string {
 	var parts []string
@@ -312,8 +283,8 @@ func (r *reacher) via(w way, b *reachEnd, how string) string {
 			parts = append(parts, how)
 		}
 	case plan.AuthPlaintext:
-		for _, i := range []plan.RuleIndex{w.exceptE, w.exceptI} {
-			if i == plan.None {
+		for _, i := range append([]plan.RuleIndex{w.exceptE, w.exceptI}, r.allowing(w)...) {
+			if i == plan.None || r.plan.Rules[i].Exception == "" {
 				continue
 			}
 			if text := "exception " + exceptionText(r.plan, i); !slices.Contains(parts, text) {
