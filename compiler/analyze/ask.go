@@ -33,6 +33,8 @@ type Reply struct {
 	// Auth is what is asked of an allowed connection; How says it in words (S20).
 	Auth plan.Auth
 	How  string
+	// Touched names what was not understood and may change the verdict, which is then unknown (S33); empty for nothing.
+	Touched string
 	// Pairs is how many pairs of ends were looked at.
 	Pairs int
 	// flows are all of them.
@@ -85,6 +87,11 @@ func (n *Names) Ask(q Question) (Reply, error) {
 		}
 	}
 	first.How = n.authentication(q, &first)
+	for _, f := range flows {
+		if first.Touched = n.plan.Touched(f); first.Touched != "" {
+			break
+		}
+	}
 	return first, nil
 }
 
@@ -408,6 +415,18 @@ func (n *Names) podText(e plan.End) string {
 // undecided reports whether the end is a pod whose identity hangs on an address that it does not have yet (S4).
 func undecided(p *plan.Plan, e plan.End) bool {
 	return e.Endpoint >= 0 && len(p.Endpoints[e.Endpoint].Addrs) == 0 && len(p.Endpoints[e.Endpoint].Peers) > 1
+}
+
+// Word is the verdict, or unknown where it is not all that decides (S33).
+func (r *Reply) Word() string {
+	if r.Touched != "" {
+		return "unknown"
+	}
+	return r.Verdict.String()
+}
+
+func touchedText(object string) string {
+	return object + " may change this, and is not understood (--lenient): what the known policies decide is enforced, and no more can be said"
 }
 
 func word(r *Reply) string {

@@ -80,7 +80,7 @@ func (x *Explainer) Explain(q Question) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Explanation{From: q.From.Name, To: q.To.Name, Port: q.Port.String(), Verdict: r.Verdict.String(), Status: r.Status,
+	e := &Explanation{From: q.From.Name, To: q.To.Name, Port: q.Port.String(), Verdict: r.Word(), Status: r.Status,
 		Authentication: x.authText(&r)}
 	if q.Port.Name != "" {
 		e.Port = KeyText(r.Flow.Port)
@@ -94,6 +94,9 @@ func (x *Explainer) Explain(q Question) (*Explanation, error) {
 	}
 	for d := range ir.NumDirections {
 		e.Sides = append(e.Sides, x.side(d, q, &r, flow))
+	}
+	if r.Touched != "" {
+		e.Notes = append(e.Notes, touchedText(r.Touched))
 	}
 	if text := r.sharedText(); text != "" {
 		e.Notes = append(e.Notes, text)

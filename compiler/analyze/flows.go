@@ -219,7 +219,7 @@ func (a *flowAnswerer) line(out []byte, in inputLine) ([]byte, bool) {
 		out = append(out, ',')
 	}
 	out = append(out, `"verdict":"`...)
-	out = append(out, r.Verdict.String()...)
+	out = append(out, r.Word()...)
 	out = append(out, `","egress":"`...)
 	out = append(out, r.Egress.Verdict.String()...)
 	out = append(out, `","ingress":"`...)

@@ -419,8 +419,13 @@ func (n *Names) pod(name string, i int32) *Target {
 	return t
 }
 
-// addEndpoint adds the ends of a pod. A second pod with the same identity adds nothing that a verdict can tell, but where
-// it is its node.
+// alike reports ends that no verdict can tell apart: of one identity, and of one node where they are nodes, and both or
+// neither touched by what was not understood (S33).
+func (n *Names) alike(x, y *end) bool {
+	return x.Peer == y.Peer && x.family == y.family && x.node == y.node && n.plan.Endpoints[x.Endpoint].Touched == n.plan.Endpoints[y.Endpoint].Touched
+}
+
+// addEndpoint adds the ends of a pod. A second pod adds none that no verdict can tell from the first's.
 func (n *Names) addEndpoint(t *Target, i int32) {
 	e := &n.plan.Endpoints[i]
 	t.pods += max(1, int(e.Replicas))
@@ -432,7 +437,7 @@ func (n *Names) addEndpoint(t *Target, i int32) {
 				x.node = n.hosts.at(e.Addrs[j])
 			}
 		}
-		if !slices.ContainsFunc(t.ends, func(y end) bool { return y.Peer == p && y.family == x.family && y.node == x.node }) {
+		if !slices.ContainsFunc(t.ends, func(y end) bool { return n.alike(&x, &y) }) {
 			t.ends = append(t.ends, x)
 		}
 	}

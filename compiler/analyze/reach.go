@@ -88,6 +88,9 @@ func (r *reacher) pair(rows []Row, a, b *reachEnd) []Row {
 	if b.ownNode {
 		return rows // seen from the pod only as a source (S5)
 	}
+	if touched := cmp.Or(a.touched, b.touched); touched != "" {
+		return r.named(rows, []Row{{Ports: []string{"unknown"}, Via: "unknown: " + touched}}, a, b)
+	}
 	if a.hosts != nil { // which node is whose own hangs on the pods of b
 		return r.named(rows, r.lines(a, b, ""), a, b)
 	}

@@ -28,6 +28,8 @@ type reachEnd struct {
 	pods int
 	// alike are the pods of an end that stands for many.
 	alike []string
+	// touched is what was not understood and may touch its pods (S33); empty for nothing.
+	touched string
 }
 
 // manyAlike is how many pods without an owner, and which no rule can tell apart, have lines of their own: each of a few
@@ -100,6 +102,7 @@ func (r *reacher) podEnds(l *endList) {
 		for j, p := range ep.Peers {
 			e := l.add(name, p)
 			e.pod = true
+			e.touched = cmp.Or(e.touched, ep.Touched)
 			if j == 0 {
 				e.nodes = append(e.nodes, ep.Node)
 				e.endpoints = append(e.endpoints, int32(i))
@@ -136,7 +139,7 @@ func likeness(e *plan.Endpoint) string {
 	if !strings.HasPrefix(e.Workload, "Pod/") || e.HostNetwork {
 		return ""
 	}
-	return e.Namespace + fmt.Sprint(e.Peers)
+	return e.Namespace + fmt.Sprint(e.Peers, e.Touched)
 }
 
 // alike lists the pods without an owner by likeness, in order.

@@ -130,6 +130,9 @@ func (t *tester) judge(test *Test, q Question, r *Reply) []string {
 	if test.Request != nil {
 		flow += " " + RequestLine(test.Request)
 	}
+	if r.Touched != "" {
+		return []string{fmt.Sprintf("%s: expected %s, got unknown", flow, test.Expect), touchedText(r.Touched)}
+	}
 	if r.Verdict != test.Expect {
 		text := []string{fmt.Sprintf("%s: expected %s, got %s", flow, test.Expect, r.Verdict)}
 		if r.Verdict == plan.Redirect {

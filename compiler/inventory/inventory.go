@@ -44,7 +44,10 @@ type Pod struct {
 	// Declared is true for a template that no running pod stands for. Replicas is what the template asks for.
 	Declared bool
 	Replicas int32
-	Pos      diag.Position
+	// Touched names an object that was not understood and may change who reaches the pod and whom it reaches (S33); empty
+	// for none.
+	Touched string
+	Pos     diag.Position
 }
 
 // Workload names the owner of pods: Kind is Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob or Pod.

@@ -80,8 +80,10 @@ func (r *reader) other(o *manifest.Object) {
 	case harmless:
 		r.counted[o.Kind]++
 	case foreign:
+		r.touches = append(r.touches, r.touchOf(o))
 		r.notUnderstood(CodeForeign, o.KeyPos("kind"), fmt.Sprintf("%s (%s) changes who reaches whom, and Weir does not understand it", o.Ref(), o.APIVersion))
 	default:
+		r.touches = append(r.touches, r.touchOf(o))
 		r.notUnderstood(CodeUnknown, o.KeyPos("kind"), fmt.Sprintf("%s (%s) is of a kind that Weir does not know", o.Ref(), o.APIVersion))
 	}
 }
@@ -94,7 +96,7 @@ func (r *reader) notUnderstood(code diag.Code, pos diag.Position, message string
 func (r *reader) notUnderstoodBut(code diag.Code, pos diag.Position, message, hint string) {
 	d := diag.Diagnostic{Code: code, Severity: diag.Error, Pos: pos, Message: message, Hint: hint}
 	if r.options.Lenient {
-		d.Severity, d.Hint = diag.Warning, "what it touches is unknown: the verdicts leave it out"
+		d.Severity, d.Hint = diag.Warning, "what it may touch is unknown, and shown so"
 	}
 	r.diags.Add(d)
 }
@@ -108,6 +110,8 @@ var networkLabels = []string{"k8s.ovn.org/primary-user-defined-network"}
 func (r *reader) checkNetworks(o *manifest.Object, path string, annotations map[string]string) {
 	for _, a := range networkAnnotations {
 		if annotations[a] != "" {
+			r.touches = append(r.touches, touch{object: "annotation " + a + " of " + o.Ref(),
+				namespaces: inNamespace(o.NamespaceOr(r.options.Namespace)), owner: o.Name})
 			r.notUnderstood(CodeNetworks, o.KeyPos(path+"["+a+"]"),
 				fmt.Sprintf("%s attaches to further networks (%s), which Weir does not understand", o.Ref(), a))
 		}

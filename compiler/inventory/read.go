@@ -37,6 +37,7 @@ func Read(objects []*manifest.Object, options Options) (*Inventory, Counts, diag
 	r.missingNamespaces()
 	r.nodesOfPods()
 	r.sort()
+	r.touchPods()
 	return r.inv, r.counted, r.diags
 }
 
@@ -46,6 +47,8 @@ type reader struct {
 	inv     *Inventory
 	counted Counts
 	diags   diag.List
+	// touches are the objects that were not understood.
+	touches []touch
 
 	namespaces map[string]bool
 	// owners leads from a ReplicaSet or Job to its controller.
@@ -115,6 +118,7 @@ func (r *reader) namespace(o *manifest.Object) {
 	r.inv.Namespaces = append(r.inv.Namespaces, Namespace{Name: o.Name, Labels: labels, Pos: o.Pos("metadata.name")})
 	for _, l := range networkLabels {
 		if _, set := labels[l]; set {
+			r.touches = append(r.touches, touch{object: "label " + l + " of " + o.Ref(), namespaces: inNamespace(o.Name)})
 			r.notUnderstood(CodeNetworks, o.KeyPos("metadata.labels["+l+"]"), o.Ref()+" has a network of its own ("+l+"), which Weir does not understand")
 		}
 	}

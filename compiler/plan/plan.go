@@ -305,7 +305,28 @@ type Endpoint struct {
 	// verdict hangs on the address, each one that the pod may get (S4).
 	Peers    []PeerIndex
 	Attached bool
-	Pos      diag.Position
+	// Touched names an object that was not understood and may change who reaches the pod and whom it reaches: what can be
+	// said of its connections is unknown, while what is known of them is enforced (S33). Empty for none.
+	Touched string
+	Pos     diag.Position
+}
+
+// Touched names what was not understood and may change a flow's verdict; empty for nothing (S33).
+func (p *Plan) Touched(f Flow) string {
+	for _, e := range []End{f.Src, f.Dst} {
+		if e.Endpoint >= 0 && p.Endpoints[e.Endpoint].Touched != "" {
+			return p.Endpoints[e.Endpoint].Touched
+		}
+	}
+	if f.Dst.Frontend < 0 {
+		return ""
+	}
+	for _, b := range p.Frontends[f.Dst.Frontend].Backends {
+		if b.Endpoint >= 0 && p.Endpoints[b.Endpoint].Touched != "" {
+			return p.Endpoints[b.Endpoint].Touched
+		}
+	}
+	return ""
 }
 
 // Node is a node and the identities of its addresses.

@@ -189,7 +189,7 @@ func (b *peerBuilder) pods(pods []inventory.Pod) {
 	for i := range pods {
 		p := &pods[i]
 		e := plan.Endpoint{Namespace: p.Namespace, Name: p.Name, Workload: p.Workload.Kind + "/" + p.Workload.Name, Node: p.Node,
-			HostNetwork: p.HostNetwork, Declared: p.Declared, Replicas: p.Replicas, Pos: p.Pos}
+			HostNetwork: p.HostNetwork, Declared: p.Declared, Replicas: p.Replicas, Touched: p.Touched, Pos: p.Pos}
 		switch {
 		case p.HostNetwork:
 			b.hostPod(p, &e)
