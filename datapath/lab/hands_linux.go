@@ -33,8 +33,11 @@ type Standing struct {
 // ErrNone says that no lab stands.
 var ErrNone = errors.New("no lab is up: weir lab up PATH makes one")
 
-// Find returns the lab that stands, or ErrNone.
+// Find returns the lab that stands, or ErrNone; where no lab can run, it says why.
 func Find() (*Standing, error) {
+	if err := Check(); err != nil {
+		return nil, err
+	}
 	kept, abandoned, err := states()
 	if err != nil {
 		return nil, err
@@ -51,9 +54,6 @@ func Find() (*Standing, error) {
 // Up builds a lab and leaves it standing: its pods are network namespaces that ip(8) and nsenter(1) know. The paths are
 // noted for the verbs that come after.
 func Up(ctx context.Context, s Source, paths []string, o Options) (err error) {
-	if err := Check(); err != nil {
-		return err
-	}
 	if up, err := Find(); err == nil {
 		return fmt.Errorf("a lab of %s is up already: weir lab down takes it away", strings.Join(up.Paths, ", "))
 	} else if !errors.Is(err, ErrNone) {
