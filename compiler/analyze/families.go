@@ -15,7 +15,8 @@ func (n *Names) byFamily(flows []plan.Flow, req *plan.Request) error {
 	for _, f := range flows {
 		fam := n.flowFamily(f)
 		r := n.reply(f, req)
-		if fam == anyFamily || answers[fam] != nil && !sameReply(answers[fam], &r) || n.agree(f, req) != nil {
+		agreed := n.agree(f, req) == nil
+		if fam == anyFamily || answers[fam] != nil && !sameReply(answers[fam], &r) || !agreed {
 			return nil
 		}
 		answers[fam] = &r
