@@ -24,10 +24,10 @@ var emulators = map[string]struct {
 	"arm64": {"qemu-system-aarch64", []string{"-machine", "virt", "-cpu", "cortex-a72"}, "ttyAMA0"},
 }
 
-// accelerate emulates every instruction, and has the machine's clock count them, a nanosecond each: what a test gives a
+// accelerate emulates every instruction, and has the machine's clock count them, four nanoseconds each: what a test gives a
 // second takes one there, however slow and busy this machine is, and nobody waits for a machine that sleeps. One CPU, as
 // all would take turns.
-var accelerate = []string{"-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-smp", "1"}
+var accelerate = []string{"-accel", "tcg,thread=single", "-icount", "shift=2,sleep=off", "-smp", "1"}
 
 // memory is what the tests of the agent's memory need, several times.
 const memory = "3G"
