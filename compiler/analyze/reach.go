@@ -22,7 +22,8 @@ type Row struct {
 	Via string `json:"via"`
 	// Except are parts of an end that the row does not hold for: blocks of the world, the API server of the nodes.
 	Except []string `json:"except,omitempty"`
-	// FromPods and ToPods are the pods, ns/name, where From or To stands for many that are alike.
+	// FromPods and ToPods are the pods, ns/name, where From or To stands for many that are alike, or the workloads that
+	// share the network of the nodes that it stands for (S1).
 	FromPods []string `json:"fromPods,omitempty"`
 	ToPods   []string `json:"toPods,omitempty"`
 }
@@ -143,18 +144,14 @@ const foldEvery = 1 << 12
 // rowEnds are the names at the ends of a row.
 type rowEnds struct{ from, to string }
 
-// fold leaves out what a wider row says already: blocks of the world beside world, the API server beside the nodes.
+// fold leaves out what a wider row says already: blocks of the world beside wider ones and world.
 // Where one of those is not let through like the rest, the wider row says so.
 func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
-	parts := map[string][]string{}
 	widerOf, pods := map[string]string{}, map[string]bool{}
 	for i := range ends {
-		name := ends[i].name
-		widerOf[name], pods[name] = ends[i].wider(), ends[i].pod
-		if w := widerOf[name]; w != name {
-			parts[w] = append(parts[w], name)
-		}
+		widerOf[ends[i].name], pods[ends[i].name] = ends[i].wider(ends), ends[i].pod
 	}
+	parts := partsOf(widerOf)
 	by := map[rowEnds][]Row{}
 	for _, r := range rows {
 		if pods[r.From] && pods[r.To] {
@@ -168,16 +165,17 @@ func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
 			return nil, ctx.Err()
 		}
 		wide := rowEnds{widerOf[r.From], widerOf[r.To]}
-		if wide != (rowEnds{r.From, r.To}) && slices.EqualFunc(by[rowEnds{r.From, r.To}], by[wide], sameRow) {
+		shown := r.From == apiServer || r.To == apiServer // people look for its rows, and it is not all of the nodes
+		if !shown && wide != (rowEnds{r.From, r.To}) && slices.EqualFunc(by[rowEnds{r.From, r.To}], by[wide], sameRow) {
 			continue
 		}
 		for _, part := range parts[r.From] {
-			if !slices.ContainsFunc(by[rowEnds{part, r.To}], func(n Row) bool { return sameRow(n, r) }) {
+			if !holds(r.Except, part, widerOf) && !slices.ContainsFunc(by[rowEnds{part, r.To}], func(n Row) bool { return sameRow(n, r) }) {
 				r.Except = append(r.Except, part)
 			}
 		}
 		for _, part := range parts[r.To] {
-			if !slices.ContainsFunc(by[rowEnds{r.From, part}], func(n Row) bool { return sameRow(n, r) }) {
+			if !holds(r.Except, part, widerOf) && !slices.ContainsFunc(by[rowEnds{r.From, part}], func(n Row) bool { return sameRow(n, r) }) {
 				r.Except = append(r.Except, part)
 			}
 		}

@@ -56,6 +56,9 @@ func (r *reacher) ends() []reachEnd {
 	classes := map[string]int{}
 	for i := range l.ends {
 		e := &l.ends[i]
+		if e.hosts != nil {
+			e.alike = r.inNetworkOf(e)
+		}
 		slices.Sort(e.nodes)
 		e.nodes = slices.Compact(e.nodes)
 		key := fmt.Sprint(e.peers)
@@ -134,6 +137,26 @@ func (r *reacher) nodeEnds(l *endList) {
 	}
 }
 
+// inNetworkOf names the workloads in the network of an end's nodes: they have no lines of their own (S1).
+func (r *reacher) inNetworkOf(e *reachEnd) []string {
+	var out []string
+	for i := range r.plan.Endpoints {
+		ep := &r.plan.Endpoints[i]
+		if !ep.HostNetwork {
+			continue
+		}
+		here := len(ep.Addrs) == 0 && e.name != apiServer
+		for _, h := range e.hosts {
+			here = here || h.node != nil && slices.Contains(ep.Addrs, h.node.addr)
+		}
+		if name := r.names.Label(int32(i)); here && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // likeness is a key that pods without an owner share when no rule can tell them apart; "" for other pods.
 func likeness(e *plan.Endpoint) string {
 	if !strings.HasPrefix(e.Workload, "Pod/") || e.HostNetwork {
@@ -185,16 +208,59 @@ func (r *reacher) sources(a, b *reachEnd, d plan.PeerIndex) []plan.PeerIndex {
 	return out
 }
 
-// wider is the end that holds another: world holds its blocks, the nodes the API server where it is on one.
-func (e *reachEnd) wider() string {
+// apiServer is the end that the API server is.
+const apiServer = "kube-apiserver"
+
+// wider is the end that holds another: world its blocks, a block the blocks in it, the nodes the API server where it is on
+// one.
+func (e *reachEnd) wider(ends []reachEnd) string {
 	switch {
-	case e.name == "kube-apiserver" && e.hosts != nil:
+	case e.name == apiServer && e.hosts != nil:
 		return "host"
-	case e.name == "kube-apiserver":
+	case e.name == apiServer:
 		return "world"
 	}
-	if _, err := netip.ParsePrefix(e.name); err == nil {
-		return "world"
+	own, err := netip.ParsePrefix(e.name)
+	if err != nil {
+		return e.name
 	}
-	return e.name
+	out, bits := "world", -1
+	for i := range ends {
+		p, err := netip.ParsePrefix(ends[i].name)
+		if err == nil && p.Bits() < own.Bits() && p.Bits() > bits && p.Contains(own.Addr()) {
+			out, bits = ends[i].name, p.Bits()
+		}
+	}
+	return out
+}
+
+// partsOf lists, by end, those that it holds, wider ones first.
+func partsOf(widerOf map[string]string) map[string][]string {
+	depth := func(name string) int {
+		n := 0
+		for ; widerOf[name] != "" && widerOf[name] != name; name = widerOf[name] {
+			n++
+		}
+		return n
+	}
+	out := map[string][]string{}
+	for name := range widerOf {
+		for w, at := widerOf[name], name; w != "" && w != at; w, at = widerOf[w], w {
+			out[w] = append(out[w], name)
+		}
+	}
+	for w := range out {
+		slices.SortFunc(out[w], func(a, b string) int { return cmp.Or(cmp.Compare(depth(a), depth(b)), cmp.Compare(a, b)) })
+	}
+	return out
+}
+
+// holds reports whether one of some ends holds another.
+func holds(ends []string, name string, widerOf map[string]string) bool {
+	for w, at := widerOf[name], name; w != "" && w != at; w, at = widerOf[w], w {
+		if slices.Contains(ends, w) {
+			return true
+		}
+	}
+	return false
 }

@@ -87,7 +87,28 @@ func ReachTable(ctx context.Context, w io.Writer, rows []Row, st Style) error {
 			return err
 		}
 	}
+	_, _ = b.WriteString(inNetworks(rows))
 	return b.end()
+}
+
+// inNetworks says which workloads the lines of nodes are about, too (S1).
+func inNetworks(rows []Row) string {
+	var out strings.Builder
+	for _, name := range []string{"host", apiServer, "own-node"} {
+		for i := range rows {
+			pods := rows[i].FromPods
+			if rows[i].To == name {
+				pods = rows[i].ToPods
+			} else if rows[i].From != name {
+				continue
+			}
+			if len(pods) > 0 {
+				fmt.Fprintf(&out, "%s stands for what shares its nodes' network, too: %s\n", name, clean(andList(pods)))
+			}
+			break
+		}
+	}
+	return out.String()
 }
 
 // via is Via with what the row leaves out.
