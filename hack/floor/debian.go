@@ -86,7 +86,7 @@ func quietly(ctx context.Context, name string, args ...string) error {
 
 // wanted are the modules that the datapath and its tests use, where a kernel does not have them built in: interfaces,
 // clsact, and what the lab's services are translated with.
-var wanted = []string{"veth", "sch_ingress", "cls_bpf", "crc32c_generic", "nf_tables", "nft_chain_nat", "nft_nat", "nft_masq", "nft_ct", "nft_numgen", "nft_reject_inet"}
+var wanted = []string{"veth", "bridge", "sch_ingress", "cls_bpf", "crc32c_generic", "nf_tables", "nft_chain_nat", "nft_nat", "nft_masq", "nft_ct", "nft_numgen", "nft_reject_inet"}
 
 // kernelOf finds the kernel's image and the modules to load, each after those that it depends on.
 func (m *machine) kernelOf(ctx context.Context, root string) (image string, modules []string, err error) {
