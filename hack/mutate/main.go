@@ -173,6 +173,6 @@ func report(o *options, all []*mutant) bool {
 	}
 	fmt.Printf("%d mutants: %d killed (%d by trials, %d by other tests), %d survived, %d not compiled, %d not tested\n", len(all),
 		count[killed], byTrial, count[killed]-byTrial, count[survived], count[notCompiled], count[untested])
-	fmt.Printf("killed: %d of %d = %.1f %%; asked for: %g %%\n", count[killed], judged, score, o.least)
+	fmt.Printf("killed: %d of %d = %.2f %%; asked for: %g %%\n", count[killed], judged, score, o.least)
 	return score >= o.least
 }

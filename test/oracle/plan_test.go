@@ -111,6 +111,9 @@ func (c *compiled) checkTables() error {
 func (c *compiled) checkServices() error {
 	for i := range c.inv.Services {
 		s := &c.inv.Services[i]
+		if s.Headless != slices.ContainsFunc(c.plan.NoAddress, func(x plan.Addressless) bool { return x.Namespace == s.Namespace && x.Service == s.Name }) {
+			return fmt.Errorf("service %s/%s: without an address %t, and the plan says otherwise", s.Namespace, s.Name, s.Headless)
+		}
 		for _, a := range s.ClusterIPs {
 			if got := c.plan.Addresses.Lookup(a); got != 0 {
 				return fmt.Errorf("service %s/%s: its address %s is identity %d", s.Namespace, s.Name, a, got)
