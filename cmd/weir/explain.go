@@ -30,8 +30,8 @@ FROM and TO are ns/name, ns/kind/name, ns/service/name (with -n, also name, kind
 cluster, host, kube-apiserver, own-node). PORT is 8443 (TCP), UDP/53, ICMP/8, IP/47, or the name of a container port.
 
 With --flows it answers JSON lines {"from","to","protocol","port","http"} and adds verdict, egress, ingress, rule and
-authentication to each, and audit and auditRule where what is in audit would change the verdict; a line that cannot be
-answered gets an error, and the exit status is then 2.`,
+authentication to each, audit and auditRule where what is in audit would change the verdict, and notPortable where
+NetworkPolicy's API leaves the answer open; a line that cannot be answered gets an error, and the exit status is then 2.`,
 		Example: `  weir explain -f policies/ shop/checkout shop/payments 8443 --http 'POST /v1/charges'
   weir explain -f policies/ --flows flows.jsonl`,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -35,6 +35,9 @@ type Reply struct {
 	How  string
 	// Touched names what was not understood and may change the verdict, which is then unknown (S33); empty for nothing.
 	Touched string
+	// NotPortable says that a NetworkPolicy has a say in what its API says nothing about: a protocol other than TCP, UDP and
+	// SCTP, where CNIs differ (S13).
+	NotPortable bool
 	// Pairs is how many pairs of ends were looked at.
 	Pairs int
 	// flows are all of them.
@@ -92,7 +95,26 @@ func (n *Names) Ask(q Question) (Reply, error) {
 			break
 		}
 	}
+	first.NotPortable = slices.ContainsFunc(flows, n.notPortable)
 	return first, nil
+}
+
+// notPortable reports whether an end of a flow that no NetworkPolicy can speak about is isolated by one.
+func (n *Names) notPortable(f plan.Flow) bool {
+	switch f.Port.Space() {
+	case ir.TCP, ir.UDP, ir.SCTP:
+		return false
+	}
+	for d, peer := range []plan.PeerIndex{f.Src.Peer, f.Dst.Peer} {
+		s := n.plan.SubjectOf(peer)
+		if s != nil && slices.ContainsFunc(s.Policies, func(i plan.PolicyIndex) bool {
+			p := n.plan.Policies[i].Source
+			return p.Layer == ir.Orchestrator && p.Isolate[d]
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 func sameReply(a, b *Reply) bool {

@@ -95,6 +95,9 @@ func (x *Explainer) Explain(q Question) (*Explanation, error) {
 	for d := range ir.NumDirections {
 		e.Sides = append(e.Sides, x.side(d, q, &r, flow))
 	}
+	if r.NotPortable {
+		e.Notes = append(e.Notes, "not portable: NetworkPolicy says nothing about "+protocolText(r.Flow.Port.Space())+", and CNIs differ")
+	}
 	if r.Touched != "" {
 		e.Notes = append(e.Notes, touchedText(r.Touched))
 	}
@@ -106,6 +109,13 @@ func (x *Explainer) Explain(q Question) (*Explanation, error) {
 	e.Audit = x.names.audit(x.places, &r, q.Request)
 	e.Decided = x.decided(q, &r, flow)
 	return e, nil
+}
+
+func protocolText(s ir.Space) string {
+	if s == ir.ICMPv4 || s == ir.ICMPv6 {
+		return s.String()
+	}
+	return "protocols but TCP, UDP and SCTP"
 }
 
 // behind returns the flow to narrate: at a service's address, that to the endpoint behind it whose answer holds (S27).

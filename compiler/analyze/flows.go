@@ -233,6 +233,9 @@ func (a *flowAnswerer) line(out []byte, in inputLine) ([]byte, bool) {
 		out = append(out, `,"audit":"`+audit.Verdict+`","auditRule":`...)
 		out = appendString(out, audit.Rule)
 	}
+	if r.NotPortable {
+		out = append(out, `,"notPortable":true`...)
+	}
 	return append(out, "}\n"...), true
 }
 
@@ -315,7 +318,7 @@ func outcomeText(s *places, o *plan.Outcome) string {
 }
 
 // answerFields are what an answer adds to a line.
-var answerFields = []string{"verdict", "egress", "ingress", "rule", "authentication", "audit", "auditRule", "error"}
+var answerFields = []string{"verdict", "egress", "ingress", "rule", "authentication", "audit", "auditRule", "notPortable", "error"}
 
 // withoutAnswer returns the line without its closing brace and without an answer that it may hold already.
 func withoutAnswer(line []byte) []byte {
