@@ -124,6 +124,28 @@ func TestConclude(t *testing.T) {
 	}
 }
 
+// TestInAudit: what is in audit takes the place of what is enforced on both sides, and concludes anew (S30).
+func TestInAudit(t *testing.T) {
+	allow, deny := allowed(1, AuthRequired), denied(2)
+	for _, c := range []struct {
+		egress, ingress Decision
+		verdict         Verdict
+		by              ir.Direction
+	}{
+		{Decision{Outcome: allow, Audit: deny}, decision(allow), Deny, ir.Egress},
+		{decision(allow), Decision{Outcome: allow, Audit: deny}, Deny, ir.Ingress},
+		{Decision{Outcome: deny, Audit: allow}, Decision{Outcome: deny, Audit: allow}, Allow, ir.Ingress},
+	} {
+		a := Answer{Egress: c.egress, Ingress: c.ingress}
+		a.conclude()
+		was := a
+		got := a.InAudit()
+		if got.Verdict != c.verdict || got.By != c.by || got.Egress.Outcome != c.egress.Audit || got.Ingress.Outcome != c.ingress.Audit || a != was {
+			t.Errorf("%s, %s in audit: %s by %s", c.egress.Audit.Verdict, c.ingress.Audit.Verdict, got.Verdict, got.By)
+		}
+	}
+}
+
 // TestStrictestBackend is the destination's side of a service's address: deny before redirect before allow, of equals the
 // first (S27).
 func TestStrictestBackend(t *testing.T) {
