@@ -57,7 +57,9 @@ type linter struct {
 	// rowPeers holds an identity of each row of the tables that rowsOf was asked about.
 	rowPeers map[*plan.Table][]plan.PeerIndex
 	// rows holds the rows of all identities in the tables that rowOf was asked about.
-	rows  map[*plan.Table][]int
+	rows map[*plan.Table][]int
+	// tried counts what needed has compared.
+	tried int
 	diags diag.List
 	// scratch is what keys returns.
 	scratch []plan.PortKey

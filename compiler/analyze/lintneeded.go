@@ -7,8 +7,12 @@ import (
 	"github.com/weir-mesh/weir/compiler/resolve"
 )
 
-// maxCells bounds how many different cells one rule is tried in; beyond it the rule is taken for one that is needed.
-const maxCells = 20_000
+// What is spent on the question which rules are needed: maxCells is how many different cells one rule is tried in, maxTried
+// how many rules all of them are compared with together. A rule for which that does not suffice is taken for needed.
+const (
+	maxCells = 20_000
+	maxTried = 60_000_000
+)
 
 // needed reports whether taking a rule out would change the answer of some cell of the tables that it is in. A decision
 // names one rule; where both layers have to allow, the other layer's is needed as much (S9).
@@ -24,6 +28,9 @@ func (l *linter) needed(i plan.RuleIndex, r *plan.Rule) bool {
 		sub := &l.plan.Subjects[s]
 		seen := map[string]bool{}
 		for _, v.peer = range l.rowsOf(sub.Tables[r.Direction]) {
+			if l.tried > maxTried {
+				return true
+			}
 			if (everywhere || v.peerMatches(r)) && l.neededIn(&v, sub, i, everywhere, seen) {
 				return true
 			}
@@ -38,7 +45,9 @@ func (l *linter) needed(i plan.RuleIndex, r *plan.Rule) bool {
 // neededIn looks at the cells of one row. seen holds the sets of rules that were looked at: everything about a cell
 // follows from the rules that match it.
 func (l *linter) neededIn(v *view, s *plan.Subject, i plan.RuleIndex, everywhere bool, seen map[string]bool) bool {
-	near := v.matching(nil, rulesOfSubject(l.rules, s), missPeer|missEnded)
+	all := rulesOfSubject(l.rules, s)
+	near := v.matching(nil, all, missPeer|missEnded)
+	l.tried += len(all)
 	t := s.Tables[v.direction]
 	classes := make([]bool, t.NumClasses)
 	var rules []plan.RuleIndex
@@ -53,6 +62,7 @@ func (l *linter) neededIn(v *view, s *plan.Subject, i plan.RuleIndex, everywhere
 			continue
 		}
 		rules = v.matching(rules[:0], near, ^missAudit)
+		l.tried += len(near)
 		key = key[:0]
 		for _, j := range rules {
 			key = binary.LittleEndian.AppendUint32(key, uint32(j))
