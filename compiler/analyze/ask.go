@@ -141,11 +141,15 @@ func (n *Names) agree(f plan.Flow, req *plan.Request) error {
 // disagreement says what two endpoints behind a service's address answer that do not answer alike; empty where all do.
 func (n *Names) disagreement(f plan.Flow, req *plan.Request) string {
 	each := n.plan.DecideEach(f)
-	for i := 1; i < len(each); i++ {
-		a, b := n.answered(f, each[0].Answer, req), n.answered(f, each[i].Answer, req)
-		if !sameReply(&a, &b) {
+	var first Reply
+	for i := range each {
+		r := n.answered(f, each[i].Answer, req)
+		if i == 0 {
+			first = r
+		}
+		if !sameReply(&first, &r) {
 			fe := &n.plan.Frontends[f.Dst.Frontend]
-			return fmt.Sprintf("%s at %s, %s at %s", word(&a), n.backendText(fe, &each[0]), word(&b), n.backendText(fe, &each[i]))
+			return fmt.Sprintf("%s at %s, %s at %s", word(&first), n.backendText(fe, &each[0]), word(&r), n.backendText(fe, &each[i]))
 		}
 	}
 	return ""
@@ -339,31 +343,50 @@ func (n *Names) answered(f plan.Flow, a plan.Answer, req *plan.Request) Reply {
 // limitBySharing denies a request that another identity of the client's SPIFFE id may not send: a waypoint knows its clients by
 // that id alone, and lets pass what all of them may send that are led to it (S21; WEIR4006, compiler/route).
 func (n *Names) limitBySharing(r *Reply, req *plan.Request) {
-	for _, peer := range n.sharing[n.plan.Peers[r.Flow.Src.Peer].SPIFFE] {
-		if peer == r.Flow.Src.Peer {
+	for _, s := range n.sharers(r.Flow) {
+		if ra := n.requests.Decide(&s.answer, req); ra.Verdict == plan.Deny {
+			r.Egress, r.Ingress, r.Verdict, r.By, r.Status, r.SharedWith = ra.Egress, ra.Ingress, plan.Deny, ra.By, ra.Status, n.identityText(s.peer)
+			return
+		}
+	}
+}
+
+// sharer is another identity of a client's SPIFFE id, and what the plan answers for it.
+type sharer struct {
+	peer   plan.PeerIndex
+	answer plan.Answer
+}
+
+// sharers are the other identities of the client's SPIFFE id that are led to the same waypoint: the own kernel of the rest keeps
+// them from it, or sends them elsewhere.
+func (n *Names) sharers(f plan.Flow) []sharer {
+	var out []sharer
+	for _, peer := range n.sharing[n.plan.Peers[f.Src.Peer].SPIFFE] {
+		if peer == f.Src.Peer {
 			continue
 		}
-		other := r.Flow
-		other.Src = plan.NewEnd(peer)
-		answers := []plan.Answer{}
-		if other.Dst.Frontend < 0 {
-			answers = append(answers, n.plan.Decide(other))
-		} else {
-			for _, each := range n.plan.DecideEach(other) {
-				answers = append(answers, each.Answer)
-			}
-		}
-		for i := range answers {
-			a := &answers[i]
-			if a.Egress.Verdict == plan.Deny || a.Egress.Verdict != plan.Redirect && a.Ingress.Verdict != plan.Redirect {
-				continue // its own kernel keeps it from the waypoint, or sends it elsewhere
-			}
-			if ra := n.requests.Decide(a, req); ra.Verdict == plan.Deny {
-				r.Egress, r.Ingress, r.Verdict, r.By, r.Status, r.SharedWith = ra.Egress, ra.Ingress, plan.Deny, ra.By, ra.Status, n.endpointsText(peer)
-				return
+		f.Src = plan.NewEnd(peer)
+		for _, a := range n.decideEach(f) {
+			if a.Egress.Verdict == plan.Redirect || a.Egress.Verdict != plan.Deny && a.Ingress.Verdict == plan.Redirect {
+				out = append(out, sharer{peer, a})
 			}
 		}
 	}
+	return out
+}
+
+// decideEach is the plan's answer for a flow; at a service's address one for each endpoint behind it, if there is any.
+func (n *Names) decideEach(f plan.Flow) []plan.Answer {
+	var out []plan.Answer
+	if f.Dst.Frontend >= 0 {
+		for _, each := range n.plan.DecideEach(f) {
+			out = append(out, each.Answer)
+		}
+	}
+	if out == nil {
+		out = append(out, n.plan.Decide(f))
+	}
+	return out
 }
 
 // sharedText says why a request is denied that the client's own rules allow; empty where that is not so.
@@ -374,12 +397,10 @@ func (r *Reply) sharedText() string {
 	return r.SharedWith + " shares the client's SPIFFE id and may not send this; the waypoint can't tell them apart (WEIR4006)"
 }
 
-// endpointsText names a pod of an identity.
-func (n *Names) endpointsText(peer plan.PeerIndex) string {
-	for i := range n.plan.Endpoints {
-		if slices.Contains(n.plan.Endpoints[i].Peers, peer) {
-			return n.Label(int32(i))
-		}
+// identityText names a workload of an identity.
+func (n *Names) identityText(peer plan.PeerIndex) string {
+	if pods := n.hosts.pods[peer]; len(pods) > 0 {
+		return n.Label(pods[0])
 	}
 	return n.peerText(peer)
 }

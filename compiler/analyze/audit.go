@@ -22,16 +22,7 @@ func (n *Names) audit(s *places, r *Reply, req *plan.Request) *Audit {
 		return nil
 	}
 	for _, f := range r.flows {
-		answers := []plan.Answer{n.plan.Decide(f)}
-		if f.Dst.Frontend >= 0 {
-			if each := n.plan.DecideEach(f); len(each) > 0 {
-				answers = nil
-				for i := range each {
-					answers = append(answers, each[i].Answer)
-				}
-			}
-		}
-		for _, a := range answers {
+		for _, a := range n.decideEach(f) {
 			is, would := n.answered(f, a, req), n.answered(f, a.InAudit(), req)
 			if is.Verdict == would.Verdict && (req != nil || would.Verdict != plan.Redirect || sameLists(&is.Answer, &would.Answer)) {
 				continue

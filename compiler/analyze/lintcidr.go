@@ -116,7 +116,7 @@ func (l *linter) cidr(r *plan.Rule, p *plan.Policy, peer *ir.Peer) bool {
 	for _, e := range c.Except {
 		except = append(except, e.Masked())
 	}
-	slices.SortFunc(except, comparePrefix)
+	slices.SortFunc(except, netip.Prefix.Compare)
 	if plan.IsMulticast(block.Addr()) && plan.IsMulticast(lastOf(block)) {
 		if r.Action == ir.Allow {
 			l.add(CodeCIDR, diag.Warning, orPos(peer.Pos, r.Pos), block.String()+" matches nothing: multicast is denied, whatever a rule says", "leave it out")
@@ -130,7 +130,7 @@ func (l *linter) cidr(r *plan.Rule, p *plan.Policy, peer *ir.Peer) bool {
 	for _, x := range within {
 		taken = append(taken, x.Prefix)
 	}
-	slices.SortFunc(taken, comparePrefix)
+	slices.SortFunc(taken, netip.Prefix.Compare)
 	if !covered(block, taken) {
 		if !c.MatchPods {
 			l.partly(r, p, peer, within)
@@ -238,9 +238,4 @@ func someOf(names []string) string {
 		names = append(names[:maxNear:maxNear], fmt.Sprintf("%d more", len(names)-maxNear))
 	}
 	return andList(names)
-}
-
-// comparePrefix puts a block before what it contains.
-func comparePrefix(a, b netip.Prefix) int {
-	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }

@@ -12,17 +12,8 @@ import (
 
 // splitIdentities reports rules that tell pods of one SPIFFE id apart: across nodes only the address does (S21).
 func (l *linter) splitIdentities() {
-	groups := map[string][]plan.PeerIndex{}
-	for i := range l.plan.Peers {
-		if id := l.plan.Peers[i].SPIFFE; id != "" {
-			groups[id] = append(groups[id], plan.PeerIndex(i))
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(groups)) {
-		group := groups[id]
-		if len(group) < 2 {
-			continue
-		}
+	for _, id := range slices.Sorted(maps.Keys(l.names.sharing)) {
+		group := l.names.sharing[id]
 		var rules []plan.RuleIndex
 		for i := range l.plan.Rules {
 			if l.splits(plan.RuleIndex(i), group) {

@@ -45,7 +45,7 @@ func (r *reacher) ends() []reachEnd {
 		p := &r.plan.Peers[i]
 		switch {
 		case p.Kind == plan.WorldPeer && p.APIServer:
-			l.add("kube-apiserver", plan.PeerIndex(i))
+			l.add(apiServer, plan.PeerIndex(i))
 		case p.Kind == plan.WorldPeer && p.Prefix.Bits() == 0:
 			l.add("world", plan.PeerIndex(i))
 		case p.Kind == plan.WorldPeer:
@@ -128,7 +128,7 @@ func (r *reacher) nodeEnds(l *endList) {
 		}
 		name := "host"
 		if r.plan.Peers[e.node.host].APIServer {
-			name = "kube-apiserver"
+			name = apiServer
 		}
 		if x.exists(e) {
 			to := l.add(name, e.node.host)

@@ -185,19 +185,11 @@ func (r *reacher) keep(lists []plan.ListIndex) string {
 // sharing returns the lists that a request has to pass besides the client's own: those of the identities of its SPIFFE id
 // that are led to the waypoint too (see Names.limitBySharing). It is false where one of them may send nothing.
 func (r *reacher) sharing(f plan.Flow) (lists []plan.ListIndex, ok bool) {
-	for _, peer := range r.names.sharing[r.plan.Peers[f.Src.Peer].SPIFFE] {
-		if peer == f.Src.Peer {
-			continue
-		}
-		f.Src = plan.NewEnd(peer)
-		a := r.plan.Decide(f)
-		if a.Egress.Verdict == plan.Deny || a.Egress.Verdict != plan.Redirect && a.Ingress.Verdict != plan.Redirect {
-			continue
-		}
-		if a.Verdict == plan.Deny {
+	for _, s := range r.names.sharers(f) {
+		if s.answer.Verdict == plan.Deny {
 			return nil, false
 		}
-		for _, d := range []*plan.Decision{&a.Egress, &a.Ingress} {
+		for _, d := range []*plan.Decision{&s.answer.Egress, &s.answer.Ingress} {
 			if d.Verdict == plan.Redirect && !slices.Contains(lists, d.List) {
 				lists = append(lists, d.List)
 			}

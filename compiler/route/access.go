@@ -287,14 +287,10 @@ func (b *builder) addressBlocks() {
 		}
 	}
 	for _, ps := range b.prefixes {
-		slices.SortFunc(ps, comparePrefix)
+		slices.SortFunc(ps, netip.Prefix.Compare)
 	}
-	slices.SortFunc(b.blocks, comparePrefix)
+	slices.SortFunc(b.blocks, netip.Prefix.Compare)
 	b.blocks = slices.Compact(b.blocks)
-}
-
-func comparePrefix(p, q netip.Prefix) int {
-	return cmp.Or(p.Addr().Compare(q.Addr()), cmp.Compare(p.Bits(), q.Bits()))
 }
 
 // answersAlike says that the plan tells the identities behind one id apart by nothing.
