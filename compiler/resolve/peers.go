@@ -49,11 +49,16 @@ func (c *compiler) buildPeers() {
 }
 
 func ranges(cfg *inventory.Config, nodes []inventory.Node) []netip.Prefix {
-	all := slices.Concat(cfg.PodRanges, cfg.NodeRanges, cfg.ServiceRanges)
+	return masked(slices.Concat(podRanges(cfg, nodes), cfg.NodeRanges, cfg.ServiceRanges))
+}
+
+// podRanges are those of the MeshConfig and of the nodes.
+func podRanges(cfg *inventory.Config, nodes []inventory.Node) []netip.Prefix {
+	all := slices.Clone(cfg.PodRanges)
 	for i := range nodes {
 		all = append(all, nodes[i].PodCIDRs...)
 	}
-	return masked(all)
+	return all
 }
 
 // masked returns ranges in order, each once, without the bits behind their lengths.
@@ -289,11 +294,7 @@ func (b *peerBuilder) undecided(p *inventory.Pod) []plan.PeerIndex {
 // findPlaces returns the ways in which the matchPods blocks may fall on an address of the pod ranges, or, where no
 // range is declared, of the families that the blocks speak of.
 func (b *peerBuilder) findPlaces() [][]netip.Prefix {
-	cfg := &b.c.in.Config
-	spaces := slices.Clone(cfg.PodRanges)
-	for i := range b.c.in.Inventory.Nodes {
-		spaces = append(spaces, b.c.in.Inventory.Nodes[i].PodCIDRs...)
-	}
+	spaces := podRanges(&b.c.in.Config, b.c.in.Inventory.Nodes)
 	if len(spaces) == 0 {
 		for f, root := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 			if len(b.podAtoms.lengths[f]) > 0 {

@@ -45,11 +45,7 @@ func (c *compiler) ranges() {
 			add(fmt.Sprintf("%s and %d more have addresses, such as %s, that are in no %s range", first, n-1, at, name), hint)
 		}
 	}
-	pods := cfg.PodRanges
-	for i := range inv.Nodes {
-		pods = append(slices.Clip(pods), inv.Nodes[i].PodCIDRs...)
-	}
-	strays("pod", pods, func(yield func(string, netip.Addr)) {
+	strays("pod", podRanges(cfg, inv.Nodes), func(yield func(string, netip.Addr)) {
 		for i := range inv.Pods {
 			for _, a := range inv.Pods[i].Addrs {
 				if p := &inv.Pods[i]; !p.HostNetwork {
