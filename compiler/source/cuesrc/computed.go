@@ -6,6 +6,8 @@ import (
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/ast"
+
+	"github.com/weir-mesh/weir/compiler/diag"
 )
 
 // texts finds where values stand in the user's files that no object's own text spells out: those that a reference brings
@@ -38,10 +40,10 @@ func newTexts(nodes []ast.Node) *texts {
 }
 
 // begin is where a node begins.
-func begin(n ast.Node) located {
-	at := spanOf(n)
-	at.EndCol = 0
-	return at
+func begin(n ast.Node) located { return beginOf(spanOf(n).position()) }
+
+func beginOf(p diag.Position) located {
+	return located{p.File, Span{Line: int32(p.Line), Col: int32(p.Col)}}
 }
 
 // texts are those of the package and of what it imports.
@@ -61,30 +63,28 @@ func (u *unit) texts() *texts {
 	return u.found
 }
 
-// locate adds the places of what is in a value and has none yet, at a path of the object.
+// locate adds the places of a value at a path of the object, and of what is in it, where there is none yet.
 func (u *unit) locate(p *placer, path string, v cue.Value) {
-	if v.IncompleteKind() == cue.ListKind {
+	if path != "" {
+		u.locateOne(p, path, v)
+	}
+	switch v.IncompleteKind() {
+	case cue.ListKind:
 		for i := 0; ; i++ {
 			e := v.LookupPath(cue.MakePath(cue.Index(i)))
 			if !e.Exists() {
 				return
 			}
-			at := joinIndex(path, i)
-			u.locateOne(p, at, e)
-			u.locate(p, at, e)
+			u.locate(p, joinIndex(path, i), e)
 		}
-	}
-	if v.IncompleteKind() != cue.StructKind {
-		return
-	}
-	it, err := v.Fields()
-	if err != nil {
-		return // it is reported where values are examined
-	}
-	for it.Next() {
-		at := joinField(path, it.Selector().Unquoted())
-		u.locateOne(p, at, it.Value())
-		u.locate(p, at, it.Value())
+	case cue.StructKind:
+		it, err := v.Fields()
+		if err != nil {
+			return // it is reported where values are examined
+		}
+		for it.Next() {
+			u.locate(p, joinField(path, it.Selector().Unquoted()), it.Value())
+		}
 	}
 }
 
@@ -92,8 +92,7 @@ func (u *unit) locateOne(p *placer, path string, v cue.Value) {
 	if _, ok := p.places[path]; ok {
 		return
 	}
-	at := u.userPosition(v)
-	where := located{at.File, Span{Line: int32(at.Line), Col: int32(at.Col)}}
+	where := beginOf(u.userPosition(v))
 	if e := u.texts().elts[where]; e != nil {
 		p.add(path, elementNode(e), elementNode(e))
 	} else if f := u.texts().fields[where]; f != nil {
@@ -106,15 +105,19 @@ func (u *unit) computed(k objectKey, v cue.Value) Object {
 	out := Object{Name: k.name, Key: u.userPosition(v)}
 	p := &placer{home: out.Key.File, places: map[string]Place{}}
 	t := u.texts()
-	f := t.fields[located{out.Key.File, Span{Line: int32(out.Key.Line), Col: int32(out.Key.Col)}}]
+	f := t.fields[beginOf(out.Key)]
 	if f != nil {
 		out.Key = spanOf(f.Label).position()
 		p.value("", f.Value)
 	}
 	u.locate(p, "", v)
-	if f != nil && maps.Equal(t.shared[f], p.places) {
-		p.places = t.shared[f]
+	out.Fields = p.places
+	if f == nil {
+		return out
 	}
-	t.shared[f], out.Fields = p.places, p.places
+	if maps.Equal(t.shared[f], p.places) {
+		out.Fields = t.shared[f]
+	}
+	t.shared[f] = out.Fields
 	return out
 }

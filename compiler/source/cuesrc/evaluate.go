@@ -212,7 +212,7 @@ func (e *evaluator) pieces(u *unit, l *layout) error {
 func (u *unit) literal(o *object) bool {
 	data, kind, ok := literalObject(o.key, o)
 	if ok {
-		out, _ := written(o)
+		out := written(o)
 		out.Kind = kind
 		u.accept(o.key, out, data)
 	}
@@ -220,14 +220,14 @@ func (u *unit) literal(o *object) bool {
 }
 
 // written is an object as far as its text says it.
-func written(o *object) (Object, *placer) {
+func written(o *object) Object {
 	out := Object{Name: o.key.name, Key: spanOf(o.decls[0].Label).position()}
 	p := &placer{home: out.Key.File, places: map[string]Place{}}
 	for _, d := range o.decls {
 		p.value("", d.Value)
 	}
 	out.Fields = p.places
-	return out, p
+	return out
 }
 
 // owned leaves out the objects that only the folders above declare: they are theirs.
@@ -336,9 +336,8 @@ func (u *unit) object(k objectKey, o *object) {
 	val := u.value.LookupPath(at)
 	var out Object
 	if v := u.raw.LookupPath(at); len(o.decls) > 0 {
-		var p *placer
-		out, p = written(o)
-		u.locate(p, "", v)
+		out = written(o)
+		u.locate(&placer{home: out.Key.File, places: out.Fields}, "", v)
 	} else {
 		out = u.computed(k, v)
 	}
