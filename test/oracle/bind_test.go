@@ -147,15 +147,20 @@ func (w *world) candidates(e end) []netip.Addr {
 	return []netip.Addr{e.addr}
 }
 
+// bothEnds are the plan's ends that a flow's may be, and its port.
+func (c *compiled) bothEnds(f flow) (key plan.PortKey, srcs, dsts []plan.End, err error) {
+	key = plan.Key(f.space, f.number)
+	if srcs, err = c.ends(f.src, f.dst, key); err != nil {
+		return 0, nil, nil, err
+	}
+	dsts, err = c.ends(f.dst, end{place: atAddress}, key)
+	return key, srcs, dsts, err
+}
+
 // check compares the plan's answers on a flow with the evaluator's, and returns these. Where a declared pod may get
 // different addresses, each answer of one must be an answer of the other.
 func (c *compiled) check(f flow) ([]verdict, error) {
-	key := plan.Key(f.space, f.number)
-	srcs, err := c.ends(f.src, f.dst, key)
-	if err != nil {
-		return nil, err
-	}
-	dsts, err := c.ends(f.dst, end{place: atAddress}, key)
+	key, srcs, dsts, err := c.bothEnds(f)
 	if err != nil {
 		return nil, err
 	}

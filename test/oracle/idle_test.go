@@ -135,12 +135,7 @@ func (w *world) deeds(later time.Duration, flows []flow) ([][]string, error) {
 
 // deeds are what becomes of a flow, as text: one for each answer that a pod without an address may get.
 func (c *compiled) deeds(f flow) ([]string, error) {
-	key := plan.Key(f.space, f.number)
-	srcs, err := c.ends(f.src, f.dst, key)
-	if err != nil {
-		return nil, err
-	}
-	dsts, err := c.ends(f.dst, end{place: atAddress}, key)
+	key, srcs, dsts, err := c.bothEnds(f)
 	if err != nil {
 		return nil, err
 	}
