@@ -35,10 +35,8 @@ func settle(claims []claim, exists map[int]string) (at, closed []int, missing []
 	s.rounds(func(c *claim) bool { return len(c.inside) > 0 || len(c.routed) == 0 })
 	s.rounds(func(*claim) bool { return true })
 	for i := range claims { // of several that may be behind one, the one that is held there
-		if h := claims[i].held; s.at[i] == 0 && exists[h] != "" {
-			if !s.taken(h) {
-				s.give(i, h)
-			}
+		if h := claims[i].held; s.at[i] == 0 && exists[h] != "" && !s.taken(h) {
+			s.give(i, h)
 		}
 	}
 	for i := range claims {
