@@ -29,7 +29,7 @@ const (
 	DropEthertype
 	// DropFragment: a later fragment whose first was not seen.
 	DropFragment
-	// DropMulticast: multicast or broadcast (S6).
+	// DropMulticast: to or from a multicast or broadcast address (S6).
 	DropMulticast
 	// DropServicePort: a service's address without a service on that port (S27).
 	DropServicePort

@@ -29,7 +29,6 @@ const (
 	toItself    = "of a pod to itself: it does not leave the pod, and no veth sees it (S6)"
 	noVeth      = "between ends of which neither has a veth of the kernel's programs"
 	noAddress   = "between ends that have no addresses of one family here"
-	noSource    = "from a multicast, broadcast, loopback or unspecified address: nobody has it"
 	noPort      = "of port 0, or of a protocol by its number that has ports or names of its own"
 	notTheTable = "of ICMP that answers or reports, or that is the link's own: it is no flow (S6)"
 )
@@ -279,8 +278,6 @@ func (k *kernelRun) leftOut(p packet) string {
 	switch n := p.key.Number(); {
 	case pod && at == k.endpoint[p.local]:
 		return toItself
-	case p.hook == progrun.ToPod && (plan.IsMulticast(p.remote) || p.remote.IsLoopback() || p.remote.IsUnspecified()):
-		return noSource
 	// Port 0 is on no wire, and what has a name among the IP protocols is in a space of its own.
 	case p.key.Space() <= ir.SCTP && n == 0,
 		p.key.Space() == ir.OtherProtocol && (n > 255 || slices.Contains([]uint16{0, 1, 6, 17, 43, 44, 50, 51, 58, 60, 132, 135}, n)):

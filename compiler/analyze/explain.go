@@ -201,7 +201,7 @@ func (x *Explainer) side(d ir.Direction, q Question, r *Reply, f plan.Flow) Side
 		if subject.Frontend >= 0 && o.Reason == plan.ByNoEndpoint {
 			step.Text = "nothing is behind it: no connection can be made"
 		}
-		if o.Reason == plan.ByUnknownAddress && q.To.Kind == AddressTarget && plan.IsMulticast(q.To.addr.Unmap()) {
+		if o.Reason == plan.ByUnknownAddress && (q.From.isGroup() || q.To.isGroup()) {
 			step.Text = "multicast and broadcast never pass"
 		}
 		s.Steps = append(s.Steps, step)

@@ -45,6 +45,9 @@ type Target struct {
 	addr netip.Addr
 }
 
+// isGroup reports whether the target is a multicast or broadcast address (S6).
+func (t *Target) isGroup() bool { return t.Kind == AddressTarget && plan.IsMulticast(t.addr.Unmap()) }
+
 // family is an address family; anyFamily fits both.
 type family uint8
 

@@ -57,7 +57,8 @@ func (t *AddressTable) Lookup(a netip.Addr) PeerIndex {
 	return 0
 }
 
-// IsMulticast reports whether an address is a multicast group's or IPv4's broadcast: nothing that goes there passes (S6).
+// IsMulticast reports whether an address is a multicast group's or IPv4's broadcast: nothing passes that goes
+// there, or names it as its source (S6; RFC 1122, section 3.2.1.3).
 func IsMulticast(a netip.Addr) bool {
 	return a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }

@@ -380,11 +380,17 @@ static __always_inline int parse_ip(struct __sk_buff *skb, __u32 off, struct pac
 	return parse_transport(skb, p, 0);
 }
 
+static __always_inline int is_group(__u8 family, const __u32 *a)
+{
+	if (family == 6)
+		return (a[0] & 0xff) == 0xff;
+	return (a[3] & 0xf0) == 0xe0 || a[3] == 0xffffffff;
+}
+
+/* To a multicast group or IPv4's broadcast, or with one as its source, which is nobody's (S6; RFC 1122, 3.2.1.3). */
 static __always_inline int is_multicast(const struct packet *p)
 {
-	if (p->family == 6)
-		return (p->dst[0] & 0xff) == 0xff;
-	return (p->dst[3] & 0xf0) == 0xe0 || p->dst[3] == 0xffffffff;
+	return is_group(p->family, p->dst) || is_group(p->family, p->src);
 }
 
 #endif

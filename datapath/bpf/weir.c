@@ -250,14 +250,14 @@ static __always_inline void pick_up(struct __sk_buff *skb, void *share, const st
  *
  * - a function of the generation and of the entry's share and key, which name the endpoint, the protocol, addresses and
  *   ports: S6 and S7, who the remote is, tables, services. A published generation does not change, and its epoch is given to
- *   no other. Who wrote the epoch into the entry had found the local address to be the pod's and the remote one not to be.
+ *   no other. Who wrote the epoch into the entry had found the local address to be the pod's, and the remote one neither
+ *   the pod's nor a multicast group's.
  *   Expiry is one of these (S28): when something ends, a generation with a new epoch is published;
  * - or in the entry, and constant there: who opened, by which port key, from a socket of this node, or from the pod itself
  *   by way of a service (S5, S6). ct_original compares them with the packet's, since no key holds them. Where nobody knows
  *   who opened, both directions were found to pass (pick_up);
  * - or in the packet alone, and then looked at here as there: the hook, the interface it came from, whether it opens or
- *   closes a connection, whether it goes to a multicast address (an entry's remote may be one: as somebody's source).
- *   Fragments, tags, options, extension headers and ICMP are not parse_common's, and never come here;
+ *   closes a connection. Fragments, tags, options, extension headers and ICMP are not parse_common's, and never come here;
  * - or time: an entry that was idle too long is not believed.
  *
  * No event is due for such a packet: those are for what is dropped, new, or new to the generation.
@@ -265,7 +265,7 @@ static __always_inline void pick_up(struct __sk_buff *skb, void *share, const st
 static __always_inline int judge_kept(struct __sk_buff *skb, const struct packet *p, struct view *v, struct outcome *o,
 				      __u8 from_pod, __u32 self)
 {
-	if (p->opening || p->closing || is_multicast(p))
+	if (p->opening || p->closing)
 		return 0;
 	void *share = ct_share(v->slot);
 	if (!share)

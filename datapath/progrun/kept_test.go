@@ -303,9 +303,8 @@ func TestKeptPacket(t *testing.T) {
 	kept(t, r, progrun.FromPod, f.web, datagram, true)
 	kept(t, r, progrun.FromPod, f.web, with(datagram, func(f *progrun.Frame) { f.More, f.FragmentID = true, 8 }), false)
 
-	// A group is nobody to answer to, even when somebody used its address as a source.
-	run(t, r, progrun.ToPod, f.web, in("239.1.1.1", udp, progrun.UDPHeader(4000, 53)).Bytes(), 0)
-	kept(t, r, progrun.ToPod, f.web, in("239.1.1.1", udp, progrun.UDPHeader(4000, 53)), true)
+	// A group is nobody: neither one to answer to, nor one to ask.
+	run(t, r, progrun.ToPod, f.web, in("239.1.1.1", udp, progrun.UDPHeader(4000, 53)).Bytes(), datapath.DropMulticast)
 	run(t, r, progrun.FromPod, f.web, out("239.1.1.1", udp, progrun.UDPHeader(53, 4000)).Bytes(), datapath.DropMulticast)
 }
 

@@ -152,6 +152,9 @@ func TestPackets(t *testing.T) {
 		{"broadcast (S6)", progrun.FromPod, bytes(out("255.255.255.255", udp, progrun.UDPHeader(68, 67))), datapath.DropMulticast},
 		{"IPv6 multicast (S6)", progrun.FromPod, bytes(out("ff02::fb", udp, progrun.UDPHeader(5353, 5353))), datapath.DropMulticast},
 		{"multicast to the pod (S6)", progrun.ToPod, bytes(with(in(db4, udp, progrun.UDPHeader(1, 1)), func(f *progrun.Frame) { f.Dst = netip.MustParseAddr("239.1.2.3") })), datapath.DropMulticast},
+		{"from a multicast address (S6)", progrun.ToPod, bytes(in("224.0.0.251", udp, progrun.UDPHeader(1, 1))), datapath.DropMulticast},
+		{"from the broadcast address (S6)", progrun.ToPod, bytes(in("255.255.255.255", udp, progrun.UDPHeader(1, 1))), datapath.DropMulticast},
+		{"from an IPv6 multicast address (S6)", progrun.ToPod, bytes(with(in(db6, udp, progrun.UDPHeader(1, 1)), func(f *progrun.Frame) { f.Src = netip.MustParseAddr("ff02::fb") })), datapath.DropMulticast},
 
 		{"ARP (S6)", progrun.FromPod, arp(web4), pass},
 		{"an ARP probe (S6)", progrun.FromPod, arp("0.0.0.0"), pass},
