@@ -19,24 +19,23 @@ func (c *compiler) enrolment() {
 		c.diags.Add(diag.Diagnostic{Code: "WEIR2028", Severity: diag.Warning, Pos: pos, Message: message, Hint: hint})
 	}
 	ours := slices.ContainsFunc(c.policies, func(p *ir.Policy) bool { return p.Layer == ir.Mesh })
-	if cfg.EnrolledPos == nil && ours && !c.anyPod(&ir.Selector{}, true) {
+	if cfg.EnrolledPos == nil && ours && !c.anyEnrolled(&ir.Selector{}) {
 		none(cfg.Pos, "no pod is enrolled: no namespace that was read has the label weir.dev/mesh=enabled",
 			"label the namespaces, or read the Namespace objects too; what is not enrolled is open by default")
 	}
 	for i, pos := range cfg.EnrolledPos {
-		if !c.anyPod(&cfg.Enrolled[i], false) {
+		if !c.anyEnrolled(&cfg.Enrolled[i]) {
 			none(pos, "this enrols no pod: nothing that was read is that", "correct the labels, or read the Namespace objects too; what is not enrolled is open by default")
 		}
 	}
 	for i, pos := range cfg.WaypointsPos {
-		if !c.anyPod(&cfg.Waypoints[i], true) {
+		if !c.anyEnrolled(&cfg.Waypoints[i]) {
 			none(pos, "this gives no enrolled pod a waypoint: nothing that was read is that", "correct the labels, or read the Namespace objects too; without a waypoint, layer 7 is denied")
 		}
 	}
 }
 
-func (c *compiler) anyPod(s *ir.Selector, enrolled bool) bool {
-	return slices.ContainsFunc(c.plan.Peers, func(p plan.Peer) bool {
-		return p.Kind == plan.PodPeer && (p.Enrolled || !enrolled) && selects(s, &p)
-	})
+// anyEnrolled reports whether a selector selects an enrolled pod; what a selector of the enrolment selects is enrolled.
+func (c *compiler) anyEnrolled(s *ir.Selector) bool {
+	return slices.ContainsFunc(c.plan.Peers, func(p plan.Peer) bool { return p.Enrolled && selects(s, &p) })
 }

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -31,18 +32,19 @@ func (c *compiler) ranges() {
 	}
 	const hint = "an address near it that no object explains is taken for the world's: correct spec.ranges"
 	strays := func(name string, blocks []netip.Prefix, each func(yield func(string, netip.Addr))) {
-		first, at, n := "", netip.Addr{}, 0
+		var first string
+		var at []netip.Addr
 		each(func(who string, a netip.Addr) {
-			if len(blocks) > 0 && sameFamily(blocks, a) && !holds(blocks, a) {
-				if n++; n == 1 {
-					first, at = who, a
-				}
+			if sameFamily(blocks, a) && !holds(blocks, a) {
+				first, at = cmp.Or(first, who), append(at, a)
 			}
 		})
-		if n == 1 {
-			add(fmt.Sprintf("%s has the address %s, which is in no %s range", first, at, name), hint)
-		} else if n > 1 {
-			add(fmt.Sprintf("%s and %d more have addresses, such as %s, that are in no %s range", first, n-1, at, name), hint)
+		switch len(at) {
+		case 0:
+		case 1:
+			add(fmt.Sprintf("%s has the address %s, which is in no %s range", first, at[0], name), hint)
+		default:
+			add(fmt.Sprintf("%s and %d more have addresses, such as %s, that are in no %s range", first, len(at)-1, at[0], name), hint)
 		}
 	}
 	strays("pod", podRanges(cfg, inv.Nodes), func(yield func(string, netip.Addr)) {
@@ -85,7 +87,7 @@ func holds(blocks []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(blocks, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// sameFamily leaves a family alone of which no range was given.
+// sameFamily says whether a range of the address's family was given: without one, nothing is said of the family.
 func sameFamily(blocks []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(blocks, func(p netip.Prefix) bool { return p.Addr().Is4() == a.Is4() })
 }
