@@ -18,7 +18,11 @@ KUBE_VERSION := $(shell awk '$$1 == "k8s.io/kubernetes" {print $$2; exit}' hack/
 KUBE_LDFLAGS := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) \
   -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBE_VERSION)))
 
-.PHONY: help build cross demo kube test deps lint vuln generate generate-check unit race fuzz bench mutate floor clean
+# The CNI plugins that tests run, likewise.
+CNI     := $(CACHE)/cni/$(shell cat hack/cni/go.mod hack/cni/go.sum | sha256sum | cut -c1-16)
+CNI_BIN := $(addprefix $(CNI)/,bridge host-local ptp)
+
+.PHONY: help build cross demo kube cni test deps lint vuln generate generate-check unit race fuzz bench mutate floor clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +58,15 @@ $(KUBE)/%:
 	  $(if $(filter etcd,$*),go.etcd.io/etcd/server/v3,k8s.io/kubernetes/cmd/$*)
 	@mv $@.part $@
 
-test: deps kube build generate-check lint vuln cross unit race ## everything: generated files, lint, vulnerabilities, unit, kernel, Envoy, API server, race detector
+cni: $(CNI_BIN) ## build the CNI plugins that the tests run into .cache/cni
+
+$(CNI)/%:
+	@echo "building the CNI plugin $* from its Go module into .cache/cni"
+	@mkdir -p $(CNI)
+	@cd hack/cni && CGO_ENABLED=0 $(GO) build -trimpath -o $@.part $$($(GO) list -f '{{.ImportPath}}' tool | grep /$*$$)
+	@mv $@.part $@
+
+test: deps kube cni build generate-check lint vuln cross unit race ## everything: generated files, lint, vulnerabilities, unit, kernel, Envoy, API server, race detector
 
 lint: $(CACHE)/bin/golangci-lint ## go vet and golangci-lint
 	$(GO) vet ./...

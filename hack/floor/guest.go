@@ -27,7 +27,7 @@ var suites = []suite{
 	{pkg: "datapath/load"},
 	{pkg: "datapath/progrun"},
 	{pkg: "datapath"},
-	{pkg: "datapath/agent", without: "^TestDependencies$"}, // asks the go command
+	{pkg: "datapath/agent", without: "^Test(Dependencies|Plugins)$"}, // ask the go command, and CNI plugins that are built for this machine
 	{pkg: "datapath/lab"},
 	{pkg: "cmd/weir", run: "^Test(Kernel|Lab)"},
 }

@@ -15,6 +15,7 @@ import (
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/weir-mesh/weir/internal/built"
 	"github.com/weir-mesh/weir/internal/strict"
 	"github.com/weir-mesh/weir/schemas"
 	"github.com/weir-mesh/weir/test/documents"
@@ -36,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) int {
-	bin, err := Binaries("../..")
+	bin, err := built.Dir("../..", "kube", "etcd", "kube-apiserver")
 	if err != nil {
 		shared.missing = err
 		return m.Run()

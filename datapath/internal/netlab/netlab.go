@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package netlab makes a small node of network namespaces for tests: one namespace is the node, each pod has one and a
-// veth routed to it, as a routed CNI does it, or one that is a port of a bridge.
+// veth routed to it, as a routed CNI does it, or one that is a port of a bridge, or what a real CNI plugin makes.
 package netlab
 
 import (
@@ -35,6 +35,8 @@ type Lab struct {
 	ns   []string
 	// bridged says that the pods' veths are a bridge's ports.
 	bridged bool
+	// plugin makes the pods' veths where it is set.
+	plugin *plugin
 }
 
 // New makes the node's namespace. It is gone when the test ends.
@@ -79,6 +81,7 @@ type Pod struct {
 	ns           string
 	Interface    string
 	Addr4, Addr6 string
+	added        []byte // what the plugin answered
 }
 
 // Pod makes a pod.
@@ -94,6 +97,10 @@ func (l *Lab) Pod(addr4, addr6 string) *Pod {
 // Connect makes the pod's veth.
 func (p *Pod) Connect() {
 	p.lab.t.Helper()
+	if p.lab.plugin != nil {
+		p.lab.plugin.connect(p)
+		return
+	}
 	p.Plug()
 	p.Move()
 }
@@ -140,6 +147,10 @@ func (p *Pod) Move() {
 // Disconnect removes the pod's veth.
 func (p *Pod) Disconnect() {
 	p.lab.t.Helper()
+	if p.lab.plugin != nil {
+		p.lab.plugin.disconnect(p)
+		return
+	}
 	p.lab.ip(p.lab.node, "link del "+p.Interface)
 }
 
