@@ -137,10 +137,13 @@ type Event struct {
 	AuditVerdict              plan.Verdict
 	Peer                      uint32
 	PeerName                  string
-	Local, Remote             netip.AddrPort
-	Protocol                  uint8
-	// Port is what was looked up: space and number of the original direction.
+	// Local and Remote are not valid where the packet is not IP, or was not read so far.
+	Local, Remote netip.AddrPort
+	Protocol      uint8
+	// Port is what was looked up: space and number of the original direction. Parsed says that the packet was read as far
+	// as that.
 	Port              plan.PortKey
+	Parsed            bool
 	Generation, Epoch uint64
 }
 

@@ -112,15 +112,20 @@ func (d *Datapath) event(e *encode.Event) *Event {
 	v := &Event{
 		Time: sinceBoot(e.Time), Kind: EventKind(e.Kind), FromPod: e.FromPod != 0, Verdict: plan.Allow, Drop: Drop(e.Drop),
 		Decision: -1, Rule: -1, AuditRule: -1, AuditVerdict: plan.Verdict(e.AuditVerdict), Peer: e.Peer,
-		Local:    netip.AddrPortFrom(netip.AddrFrom16(e.Local).Unmap(), e.LocalPort),
-		Remote:   netip.AddrPortFrom(netip.AddrFrom16(e.Remote).Unmap(), e.RemotePort),
-		Protocol: e.Proto, Port: plan.PortKey(e.Key), Generation: e.Generation, Epoch: e.Epoch,
+		Protocol: e.Proto, Generation: e.Generation, Epoch: e.Epoch,
 		Endpoint: "slot " + strconv.Itoa(int(e.Slot)),
+	}
+	if e.Family != 0 {
+		v.Local = netip.AddrPortFrom(netip.AddrFrom16(e.Local).Unmap(), e.LocalPort)
+		v.Remote = netip.AddrPortFrom(netip.AddrFrom16(e.Remote).Unmap(), e.RemotePort)
+	}
+	if v.Parsed = e.Key != noNumber; v.Parsed {
+		v.Port = plan.PortKey(e.Key)
 	}
 	if v.Drop != NotDropped {
 		v.Verdict = plan.Deny
 	}
-	if e.Decision != noDecision {
+	if e.Decision != noNumber {
 		v.Decision = int32(e.Decision)
 	}
 	n := d.namesAt(e.Epoch)
@@ -133,14 +138,15 @@ func (d *Datapath) event(e *encode.Event) *Event {
 	if int(e.Peer) < len(n.peers) {
 		v.PeerName = n.peers[e.Peer].Name
 	}
-	if e.Decision != noDecision {
+	if e.Decision != noNumber {
 		v.Rule, v.RuleName = n.rule(e.Rule)
 		v.AuditRule, v.AuditRuleName = n.rule(e.AuditRule)
 	}
 	return v
 }
 
-const noDecision = 0xffffffff
+// noNumber is an event's where there is none.
+const noNumber = 0xffffffff
 
 func (n *names) rule(slot uint32) (int32, string) {
 	if int(slot) >= len(n.ruleOf) || n.ruleOf[slot] < 0 {

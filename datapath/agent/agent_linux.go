@@ -279,12 +279,22 @@ func (a *agent) advance() {
 	}
 }
 
+// flowAttrs are what the log says of an event; a packet that was not read so far has no port, or no addresses.
+func flowAttrs(e *datapath.Event) []any {
+	attrs := []any{"kind", e.Kind.String(), "endpoint", e.Endpoint, "fromPod", e.FromPod, "verdict", e.Verdict.String(), "drop", e.Drop.String()}
+	if e.Parsed {
+		attrs = append(attrs, "port", e.Port.Space().String(), "number", e.Port.Number())
+	}
+	if e.Local.IsValid() {
+		attrs = append(attrs, "local", e.Local, "remote", e.Remote)
+	}
+	return append(attrs, "peer", e.PeerName, "rule", e.RuleName, "auditRule", e.AuditRuleName, "generation", e.Generation)
+}
+
 // logFlows writes the kernel's verdicts, those that the plan asks for, to the log.
 func (a *agent) logFlows(ctx context.Context) {
 	err := a.d.Events(ctx, func(e *datapath.Event) {
-		a.o.Log.Info("flow", "kind", e.Kind.String(), "endpoint", e.Endpoint, "fromPod", e.FromPod, "verdict", e.Verdict.String(), "drop", e.Drop.String(),
-			"port", e.Port.Space().String(), "number", e.Port.Number(), "local", e.Local, "remote", e.Remote, "peer", e.PeerName, "rule", e.RuleName,
-			"auditRule", e.AuditRuleName, "generation", e.Generation)
+		a.o.Log.Info("flow", flowAttrs(e)...)
 	})
 	if err != nil {
 		a.o.Log.Error("flows are no longer logged", "reason", err)

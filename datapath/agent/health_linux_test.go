@@ -1,10 +1,15 @@
 package agent
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"strings"
 	"testing"
 
+	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/datapath"
 )
 
@@ -25,5 +30,18 @@ func TestHealthIsPlain(t *testing.T) {
 		if w.Code != c.code || w.Body.String() != c.want || w.Header().Get("Content-Type") != "text/plain; charset=utf-8" {
 			t.Errorf("got %d %q (%s), want %d %q", w.Code, w.Body, w.Header().Get("Content-Type"), c.code, c.want)
 		}
+	}
+}
+
+// TestFlowLine: a packet that was not read as far as its port or its addresses is not told with zeros in their place.
+func TestFlowLine(t *testing.T) {
+	e := datapath.Event{Kind: datapath.DeniedFlow, Endpoint: "shop/a", Drop: datapath.DropSource}
+	if got := fmt.Sprint(flowAttrs(&e)...); strings.Contains(got, "port") || strings.Contains(got, "local") {
+		t.Errorf("a packet that was not read: %s", got)
+	}
+	e.Parsed, e.Port = true, plan.Key(ir.UDP, 53)
+	e.Local, e.Remote = netip.MustParseAddrPort("10.1.0.1:4000"), netip.MustParseAddrPort("10.1.0.2:53")
+	if got := fmt.Sprintln(flowAttrs(&e)...); !strings.Contains(got, " port UDP number 53 local 10.1.0.1:4000 remote 10.1.0.2:53 ") {
+		t.Errorf("a packet that was read: %s", got)
 	}
 }

@@ -52,7 +52,7 @@ static __always_inline void event_lost(void)
 struct outcome {
 	__u64 generation, epoch;
 	struct answer answer;
-	__u32 key;
+	__u32 key;  /* NO_VALUE: the packet was not read so far */
 	__u8 reply; /* passed as part of a tracked flow, in the other direction */
 	__u8 kept;  /* passed by what its entry keeps */
 	__u8 fresh; /* FLOW_… */

@@ -302,6 +302,8 @@ static __always_inline void judge(struct __sk_buff *skb, struct packet *p, const
 				  struct view *v, struct outcome *o, __u8 from_pod, __u32 self)
 {
 	struct answer *a = &o->answer;
+	if (p->fragment != FRAGMENT_LATER)
+		o->key = p->key;
 	if (p->icmp == ICMP_NEIGHBOUR) {
 		int n = check_neighbour(skb, p, e, from_pod);
 		if (n != NO_NEIGHBOUR) {
@@ -425,7 +427,7 @@ static __always_inline int handle(struct __sk_buff *skb, __u8 from_pod)
 {
 	struct packet p = {};
 	struct view v = {.slot = NO_VALUE};
-	struct outcome o = {.answer = {.decision = NO_VALUE, .rule = NO_VALUE}};
+	struct outcome o = {.key = NO_VALUE, .answer = {.decision = NO_VALUE, .rule = NO_VALUE}};
 	classify(skb, &p, &v, &o, from_pod);
 	return conclude(skb, &v, &p, &o, from_pod);
 }

@@ -4,6 +4,7 @@ package progrun_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -207,6 +208,36 @@ func TestInterfaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, r, progrun.FromPod, f.web, frame.Bytes(), datapath.DropConntrack)
+}
+
+// TestPortTold: what is dropped before any table tells its port, where it was read as far as that, and none where not.
+func TestPortTold(t *testing.T) {
+	f := newFixture(1)
+	r := start(t, f.Build(), progrun.Options{})
+	mdl := with(in("fe80::1", icmp6, []byte{143, 0, 0, 0, 0, 0, 0, 0}), func(f *progrun.Frame) { f.Dst = netip.MustParseAddr("ff02::16") })
+	for _, c := range []struct {
+		name  string
+		hook  progrun.Hook
+		frame []byte
+		drop  datapath.Drop
+		port  string
+	}{
+		{"to a group", progrun.FromPod, out("224.0.0.251", udp, progrun.UDPHeader(4000, 5353)).Bytes(), datapath.DropMulticast, "UDP 5353"},
+		{"a listener's report", progrun.ToPod, mdl.Bytes(), datapath.DropMulticast, "ICMPv6 36608"},
+		{"another destination", progrun.ToPod, with(in(db4, tcp, progrun.TCPHeader(1, 80, progrun.SYN)), func(f *progrun.Frame) { f.Dst = netip.MustParseAddr(local4) }).Bytes(), datapath.DropDestination, "TCP 80"},
+		{"ARP for another", progrun.FromPod, arp(local4), datapath.DropSource, ""},
+		{"cut", progrun.FromPod, out(db4, tcp, progrun.TCPHeader(1, 80, progrun.SYN)).Bytes()[:14+20+8], datapath.DropMalformed, ""},
+		{"a later fragment alone", progrun.FromPod, with(out(db4, tcp, make([]byte, 64)), func(f *progrun.Frame) { f.Fragment = 185 }).Bytes(), datapath.DropFragment, ""},
+	} {
+		got := run(t, r, c.hook, f.web, c.frame, c.drop)
+		port := ""
+		if got.Parsed {
+			port = fmt.Sprint(got.Port.Space(), " ", got.Port.Number())
+		}
+		if port != c.port {
+			t.Errorf("%s: told as %q, want %q", c.name, port, c.port)
+		}
+	}
 }
 
 // TestFragments lets later fragments follow their first: by its ports, under the generation of the day (S29).

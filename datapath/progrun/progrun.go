@@ -48,8 +48,9 @@ type Result struct {
 	Rule, AuditRule int32
 	// Peer is the number of the identity found for the remote address.
 	Peer uint32
-	// Port is the key that was looked up: the original direction's.
-	Port plan.PortKey
+	// Port is the key that was looked up: the original direction's. Parsed says that the packet was read as far as that.
+	Port   plan.PortKey
+	Parsed bool
 	// Generation is the one that the packet saw.
 	Generation, Epoch uint64
 	// Reply says that the packet passed, or not, as part of a tracked connection.

@@ -221,9 +221,15 @@ const (
 	actShot   = 2
 )
 
+// noNumber is an event's where there is none.
+const noNumber = 0xffffffff
+
 func (r *Runner) result(action uint32, e *encode.Event) (Result, error) {
 	res := Result{Pass: action == actUnspec, Drop: datapath.Drop(e.Drop), Rule: -1, AuditRule: -1,
-		Port: plan.PortKey(e.Key), Peer: e.Peer, Generation: e.Generation, Epoch: e.Epoch, Reply: e.Reply != 0, Kept: e.Kept != 0}
+		Parsed: e.Key != noNumber, Peer: e.Peer, Generation: e.Generation, Epoch: e.Epoch, Reply: e.Reply != 0, Kept: e.Kept != 0}
+	if res.Parsed {
+		res.Port = plan.PortKey(e.Key)
+	}
 	if !res.Pass && action != actShot || res.Pass != (res.Drop == datapath.NotDropped) {
 		return Result{}, fmt.Errorf("the program answered %d with reason %q", int32(action), res.Drop)
 	}
