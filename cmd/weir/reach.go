@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-mesh/weir/compiler/analyze"
-	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/internal/plain"
 )
 
@@ -19,8 +18,14 @@ func (a *app) reachCommand() *cobra.Command {
 		Long: `Reach lists every connection that some rule or default lets through: from whom, to whom, on which ports, with which
 requests, and how it is authenticated.
 
+A line holds for every pod of a workload and over both address families, but for what it says: "(only NAME)" beside an
+end, "over IPv4" before the ports. Where what is in audit would change a verdict, the line says so; one that is denied
+now and would then be allowed is there as "denied". -o json has fields for all of this: fromOnly, toOnly, family, audit,
+denied.
+
 Pods without an owner that no rule can tell apart are one line where there are more than eight of them; -o json names
-them (fromPods, toPods). -o lines lists every pair of workloads, one a line: FROM => TO : PORTS.`,
+them (fromPods, toPods). -o lines lists every pair of workloads, one a line: FROM => TO : PORTS. It is what any pod may,
+over any family; what that form has no word for is said on stderr.`,
 		Example: "  weir reach policies/\n  weir reach -o svg policies/ > reach.svg",
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.reach(cmd.Context(), args) },
 	}
@@ -42,16 +47,16 @@ func (a *app) reach(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err = a.writeReach(ctx, n, r.Plan); ctx.Err() != nil {
+	if err = a.writeReach(ctx, n); ctx.Err() != nil {
 		return exit(statusUnknown, errors.New("interrupted"))
 	}
 	return err
 }
 
 // writeReach lists the pairs in the format that was asked for.
-func (a *app) writeReach(ctx context.Context, n *analyze.Names, p *plan.Plan) error {
+func (a *app) writeReach(ctx context.Context, n *analyze.Names) error {
 	if a.flags.output == "lines" {
-		return analyze.ReachLines(ctx, a.out, p)
+		return a.reachLines(ctx, n)
 	}
 	done := a.progress("looking at every pair")
 	rows, err := n.Reach(ctx)
@@ -76,4 +81,15 @@ func (a *app) writeReach(ctx context.Context, n *analyze.Names, p *plan.Plan) er
 		return err
 	}
 	return analyze.ReachTable(ctx, a.out, rows, st)
+}
+
+// reachLines writes the lines form, and on stderr what it can't say.
+func (a *app) reachLines(ctx context.Context, n *analyze.Names) error {
+	unsaid, err := analyze.ReachLines(ctx, a.out, n)
+	for _, text := range unsaid {
+		if _, err := fmt.Fprintln(a.err, "note: "+text+": reach without -o lines says which"); err != nil {
+			return err
+		}
+	}
+	return err
 }

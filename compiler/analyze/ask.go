@@ -413,11 +413,11 @@ func (n *Names) differ(q Question, a, b *Reply) error {
 		return n.endText(q.From, f.Src, f.Dst) + " → " + n.endText(q.To, f.Dst, f.Src)
 	}
 	// What differs between the two pairs is an end's pod, or only the identity that one pod may get.
-	onlyAddress := func(x, y plan.End) bool {
-		return x == y || x.Endpoint == y.Endpoint && x.Frontend == y.Frontend && undecided(n.plan, x)
+	onlyAddress := func(t *Target, x, y plan.End) bool {
+		return x == y || x.Endpoint == y.Endpoint && x.Frontend == y.Frontend && (undecided(n.plan, x) || n.ofOneUndecided(t, x, y))
 	}
 	switch {
-	case onlyAddress(a.Flow.Src, b.Flow.Src) && onlyAddress(a.Flow.Dst, b.Flow.Dst):
+	case onlyAddress(q.From, a.Flow.Src, b.Flow.Src) && onlyAddress(q.To, a.Flow.Dst, b.Flow.Dst):
 		e.Address = true
 		e.Text = fmt.Sprintf("depends on the pod's address: %s or %s", word(a), word(b))
 	default:
@@ -458,6 +458,15 @@ func (n *Names) podText(e plan.End) string {
 // undecided reports whether the end is a pod whose identity hangs on an address that it does not have yet (S4).
 func undecided(p *plan.Plan, e plan.End) bool {
 	return e.Endpoint >= 0 && len(p.Endpoints[e.Endpoint].Addrs) == 0 && len(p.Endpoints[e.Endpoint].Peers) > 1
+}
+
+// ofOneUndecided reports whether two identities are those of one pod without an address: where its replicas talk to each
+// other, the end names no pod.
+func (n *Names) ofOneUndecided(t *Target, x, y plan.End) bool {
+	return x.Endpoint < 0 && slices.ContainsFunc(t.Endpoints, func(i int32) bool {
+		e := &n.plan.Endpoints[i]
+		return undecided(n.plan, plan.End{Endpoint: i}) && slices.Contains(e.Peers, x.Peer) && slices.Contains(e.Peers, y.Peer)
+	})
 }
 
 // Word is the verdict, or unknown where it is not all that decides (S33).

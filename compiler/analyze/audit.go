@@ -23,15 +23,22 @@ func (n *Names) audit(s *places, r *Reply, req *plan.Request) *Audit {
 	}
 	for _, f := range r.flows {
 		for _, a := range n.decideEach(f) {
-			is, would := n.answered(f, a, req), n.answered(f, a.InAudit(), req)
-			if is.Verdict == would.Verdict && (req != nil || would.Verdict != plan.Redirect || sameLists(&is.Answer, &would.Answer)) {
-				continue
+			if found := n.auditOf(s, f, a, req); found != nil {
+				return found
 			}
-			return &Audit{Verdict: would.Verdict.String(), Rule: outcomeText(s, would.Side()), EnforcedRule: outcomeText(s, is.Side()),
-				Text: fmt.Sprintf("in audit: %s, by %s; enforced: %s, by %s", auditWord(&is, &would), s.decider(would.Side()), is.Verdict, s.decider(is.Side()))}
 		}
 	}
 	return nil
+}
+
+// auditOf compares the two chains' answers on one flow; nil where they are the same.
+func (n *Names) auditOf(s *places, f plan.Flow, a plan.Answer, req *plan.Request) *Audit {
+	is, would := n.answered(f, a, req), n.answered(f, a.InAudit(), req)
+	if is.Verdict == would.Verdict && (req != nil || would.Verdict != plan.Redirect || sameLists(&is.Answer, &would.Answer)) {
+		return nil
+	}
+	return &Audit{Verdict: would.Verdict.String(), Rule: outcomeText(s, would.Side()), EnforcedRule: outcomeText(s, is.Side()),
+		Text: fmt.Sprintf("in audit: %s, by %s; enforced: %s, by %s", auditWord(&is, &would), s.decider(would.Side()), is.Verdict, s.decider(is.Side()))}
 }
 
 func auditWord(is, would *Reply) string {

@@ -297,14 +297,14 @@ func compareNodes(t *testing.T, n *Names, rows []Row, from, to string, port uint
 	if got != want {
 		t.Fatalf("%s → %s TCP %d: explain says %s, want %s (%v)\n%+v", from, to, port, got, want, err, n.plan.Policies[0].Source.Rules)
 	}
-	if shown := shows(rows, from, "a/"+to, port); shown != listed {
+	if shown := n.shows(rows, from, "a/"+to, port); shown != listed {
 		t.Fatalf("%s → %s TCP %d: reach lists it: %t, want %t\n%+v\n%+v", from, to, port, shown, listed, rows, n.plan.Policies[0].Source.Rules)
 	}
 }
 
 // shows reports whether rows say that a port is open, as a reader would: a line of the nodes is the API server's, too, but
 // where it says not.
-func shows(rows []Row, from, to string, port uint16) bool {
+func (n *Names) shows(rows []Row, from, to string, port uint16) bool {
 	has := func(r *Row) bool {
 		for _, p := range r.Ports {
 			var first, last uint16
@@ -318,6 +318,27 @@ func shows(rows []Row, from, to string, port uint16) bool {
 		return false
 	}
 	return slices.ContainsFunc(rows, func(r Row) bool {
-		return r.To == to && has(&r) && (r.From == from || from == "kube-apiserver" && r.From == "host" && !slices.Contains(r.Except, from))
+		server := slices.ContainsFunc(n.hosts.addrs, func(a nodeAddr) bool {
+			return n.plan.Peers[a.host].APIServer && (r.Family == "" || r.Family == addrFamily(a.addr).String())
+		})
+		return r.To == to && has(&r) && (r.From == from || from == "kube-apiserver" && server && r.From == "host" && !slices.Contains(r.Except, from))
 	})
+}
+
+// TestAskDependsWithinAWorkload holds that what the replicas of a pod that has no address yet answer each other hangs on it
+// too (S4): they do not differ in anything else.
+func TestAskDependsWithinAWorkload(t *testing.T) {
+	in := nodesWorld()
+	in.Inventory.Pods[4].Replicas = 2
+	for d := range ir.NumDirections {
+		p := fromNodesPolicy(ir.Peer{CIDR: cidrOf("10.0.0.0/24+pods")})
+		p.Rules[0].Direction = d
+		p.Isolate = [ir.NumDirections]bool{}
+		p.Isolate[d] = true
+		in.Policies = []ir.Policy{p}
+		got := namesOf(t, in).askText(t, "a/new", "a/new", 1)
+		if want := "depends on the pod's address: "; !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s, want %s…", d, got, want)
+		}
+	}
 }

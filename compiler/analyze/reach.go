@@ -4,51 +4,48 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 
-	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 )
 
-// Row is one line of what may talk to what.
+// Row is one line of what may talk to what. It holds for every pod, node and block that its ends stand for, over each
+// address family that they share, but for what Family, FromOnly, ToOnly and Except say.
 type Row struct {
 	From string `json:"from"`
 	To   string `json:"to"`
+	// FromOnly and ToOnly are the pods, ns/name, or the nodes that the row is about, where it is not about all.
+	FromOnly []string `json:"fromOnly,omitempty"`
+	ToOnly   []string `json:"toOnly,omitempty"`
+	// Family is IPv4 or IPv6 where the other one is answered otherwise.
+	Family string `json:"family,omitempty"`
 	// Ports are the connections, written out: TCP 8443, TCP 8000-8080, any.
 	Ports []string `json:"ports"`
 	// Requests are those that a waypoint lets through; empty where the connection alone decides.
 	Requests []string `json:"requests,omitempty"`
 	// Via says how it is authenticated, and by which waypoint or exception.
 	Via string `json:"via"`
+	// Denied says that nothing passes: the row is about what is in audit, which would let it (S30).
+	Denied bool `json:"denied,omitempty"`
+	// Audit is what would become of it with what is in audit enforced, where that differs (S30).
+	Audit *Audit `json:"audit,omitempty"`
+	// DependsOn is what is not known and decides whether the row holds: the pod's address (S4), the pod's node.
+	DependsOn string `json:"dependsOn,omitempty"`
 	// Except are parts of an end that the row does not hold for: blocks of the world, the API server of the nodes.
 	Except []string `json:"except,omitempty"`
 	// FromPods and ToPods are the pods, ns/name, where From or To stands for many that are alike, or the workloads that
 	// share the network of the nodes that it stands for (S1).
 	FromPods []string `json:"fromPods,omitempty"`
 	ToPods   []string `json:"toPods,omitempty"`
-}
 
-// keyRange is a range of port keys, both ends included.
-type keyRange struct{ first, last uint32 }
-
-// span is a range that is allowed in one way.
-type span struct {
-	keyRange
-	way way
-}
-
-// way is how a connection is allowed; two spans of one way are one line.
-type way struct {
-	auth             plan.Auth
-	egress, ingress  plan.ListIndex
-	exceptE, exceptI plan.RuleIndex
-	also             string // the lists of reacher.lists that a request has to pass besides
+	// fromBut and toBut are what FromOnly and ToOnly leave out; families those in which the row holds.
+	fromBut, toBut []string
+	families       families
 }
 
 // Reach lists what may talk to what: every ordered pair of workloads, of world and nodes with workloads. It ends with
 // the context's error when the context does: many workloads make many pairs.
 func (n *Names) Reach(ctx context.Context) ([]Row, error) {
-	r := &reacher{names: n, plan: n.plan, cache: map[[2]plan.PeerIndex][]span{}, pairs: map[pairKey][]Row{}, lists: map[string][]plan.ListIndex{}}
+	r := newReacher(n)
 	ends := r.ends()
 	var rows []Row
 	for i := range ends {
@@ -59,7 +56,7 @@ func (n *Names) Reach(ctx context.Context) ([]Row, error) {
 			if j%foldEvery == foldEvery-1 && ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			if a, b := &ends[i], &ends[j]; (a.pod || b.pod) && (i != j || a.pods > 1) {
+			if a, b := &ends[i], &ends[j]; a.kind == podsEnd || b.kind == podsEnd {
 				rows = r.pair(rows, a, b)
 			}
 		}
@@ -70,72 +67,53 @@ func (n *Names) Reach(ctx context.Context) ([]Row, error) {
 type reacher struct {
 	names *Names
 	plan  *plan.Plan
-	cache map[[2]plan.PeerIndex][]span
+	// places is nil where nothing is in audit that changes an answer.
+	places *places
+	cache  map[[2]plan.PeerIndex][]span
 	// pairs holds the lines of pairs that were looked at, without their names.
-	pairs map[pairKey][]Row
-	// lists are those of way.also.
+	pairs map[pairKey][]pairLine
+	// lists are those of way.also; texts are the requests of ways.
 	lists map[string][]plan.ListIndex
+	texts map[asks]string
 }
 
-// pairKey is all that the lines of a pair hang on, but for the names.
+func newReacher(n *Names) *reacher {
+	r := &reacher{names: n, plan: n.plan, cache: map[[2]plan.PeerIndex][]span{}, pairs: map[pairKey][]pairLine{},
+		lists: map[string][]plan.ListIndex{}, texts: map[asks]string{}}
+	if n.audits {
+		r.places = newPlaces(n.plan)
+	}
+	return r
+}
+
+// pairKey is all that the lines of a pair hang on, but for names and for how the kernels authenticate.
 type pairKey struct {
 	from, to int
-	// together and apart are what meet says.
-	together, apart bool
+	same     bool
 }
 
 // pair appends the lines from one end to another.
 func (r *reacher) pair(rows []Row, a, b *reachEnd) []Row {
-	if b.ownNode {
+	if b.kind == ownNodeEnd {
 		return rows // seen from the pod only as a source (S5)
 	}
 	if touched := cmp.Or(a.touched, b.touched); touched != "" {
-		return r.named(rows, []Row{{Ports: []string{"unknown"}, Via: "unknown: " + touched}}, a, b)
+		if a == b && a.pods < 2 {
+			return rows
+		}
+		return append(rows, Row{From: a.name, To: b.name, Ports: []string{"unknown"}, Via: "unknown: " + touched,
+			FromPods: a.alike, ToPods: b.alike, families: a.families & b.families})
 	}
-	if a.hosts != nil { // which node is whose own hangs on the pods of b
-		return r.named(rows, r.lines(a, b, ""), a, b)
-	}
-	key := pairKey{from: a.class, to: b.class}
-	key.together, key.apart = meet(a.nodes, b.nodes)
+	key := pairKey{a.class, b.class, a == b}
 	found, ok := r.pairs[key]
 	if !ok {
-		found = r.lines(a, b, attested(key.together, key.apart))
+		found = r.lines(a, b)
 		r.pairs[key] = found
 	}
-	return r.named(rows, found, a, b)
-}
-
-// named appends lines with the names of their ends.
-func (r *reacher) named(rows, found []Row, a, b *reachEnd) []Row {
-	for _, row := range found {
-		row.From, row.To, row.FromPods, row.ToPods = a.name, b.name, a.alike, b.alike
-		rows = append(rows, row)
+	for i := range found {
+		rows = append(rows, found[i].row(a, b))
 	}
 	return rows
-}
-
-// lines makes the lines of a pair, without names; how is how its kernels authenticate.
-func (r *reacher) lines(a, b *reachEnd, how string) []Row {
-	byWay := map[way][]keyRange{}
-	var order []way
-	for _, d := range b.peers {
-		for _, s := range r.sources(a, b, d) {
-			if !r.sameFamily(s, d) {
-				continue
-			}
-			for _, sp := range r.spans(s, d) {
-				if _, ok := byWay[sp.way]; !ok {
-					order = append(order, sp.way)
-				}
-				byWay[sp.way] = append(byWay[sp.way], sp.keyRange)
-			}
-		}
-	}
-	var rows []Row
-	for _, w := range order {
-		rows = append(rows, Row{Ports: rangesText(mergeRanges(byWay[w])), Requests: r.requests(w), Via: r.via(w, b, how)})
-	}
-	return joinRows(rows)
 }
 
 // foldEvery is how many rows are looked at between two looks at the context.
@@ -147,14 +125,14 @@ type rowEnds struct{ from, to string }
 // fold leaves out what a wider row says already: blocks of the world beside wider ones and world.
 // Where one of those is not let through like the rest, the wider row says so.
 func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
-	widerOf, pods := map[string]string{}, map[string]bool{}
+	widerOf, of := map[string]string{}, map[string]*reachEnd{}
 	for i := range ends {
-		widerOf[ends[i].name], pods[ends[i].name] = ends[i].wider(ends), ends[i].pod
+		widerOf[ends[i].name], of[ends[i].name] = ends[i].wider(ends), &ends[i]
 	}
 	parts := partsOf(widerOf)
 	by := map[rowEnds][]Row{}
 	for _, r := range rows {
-		if pods[r.From] && pods[r.To] {
+		if of[r.From].kind == podsEnd && of[r.To].kind == podsEnd {
 			continue // most rows, and nothing wider or narrower is among them
 		}
 		by[rowEnds{r.From, r.To}] = append(by[rowEnds{r.From, r.To}], r)
@@ -166,16 +144,17 @@ func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
 		}
 		wide := rowEnds{widerOf[r.From], widerOf[r.To]}
 		shown := r.From == apiServer || r.To == apiServer // people look for its rows, and it is not all of the nodes
-		if !shown && wide != (rowEnds{r.From, r.To}) && slices.EqualFunc(by[rowEnds{r.From, r.To}], by[wide], sameRow) {
+		in := of[r.From].families & of[r.To].families
+		if !shown && wide != (rowEnds{r.From, r.To}) && sameRows(by[rowEnds{r.From, r.To}], by[wide], in) {
 			continue
 		}
 		for _, part := range parts[r.From] {
-			if !holds(r.Except, part, widerOf) && !slices.ContainsFunc(by[rowEnds{part, r.To}], func(n Row) bool { return sameRow(n, r) }) {
+			if !holds(r.Except, part, widerOf) && !saysSo(by[rowEnds{part, r.To}], &r, of[part].families&of[r.To].families) {
 				r.Except = append(r.Except, part)
 			}
 		}
 		for _, part := range parts[r.To] {
-			if !holds(r.Except, part, widerOf) && !slices.ContainsFunc(by[rowEnds{r.From, part}], func(n Row) bool { return sameRow(n, r) }) {
+			if !holds(r.Except, part, widerOf) && !saysSo(by[rowEnds{r.From, part}], &r, of[part].families&of[r.From].families) {
 				r.Except = append(r.Except, part)
 			}
 		}
@@ -184,159 +163,42 @@ func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
 	return out, ctx.Err()
 }
 
-func sameRow(a, b Row) bool {
-	return a.Via == b.Via && slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Requests, b.Requests)
-}
-
-// joinRows makes one line of lines that differ in nothing but their ports.
-func joinRows(rows []Row) []Row {
-	var out []Row
-	for _, row := range rows {
-		i := slices.IndexFunc(out, func(o Row) bool { return o.Via == row.Via && slices.Equal(o.Requests, row.Requests) })
-		if i < 0 {
-			out = append(out, row)
+// sameRows reports whether a narrower end's rows say the same as a wider one's do of its address families.
+func sameRows(narrow, wide []Row, in families) bool {
+	left := len(narrow)
+	for i := range wide {
+		if wide[i].families&in == 0 {
 			continue
 		}
-		for _, p := range row.Ports {
-			if !slices.Contains(out[i].Ports, p) {
-				out[i].Ports = append(out[i].Ports, p)
-			}
+		same := func(n Row) bool { return sameRow(&n, &wide[i]) && n.families == wide[i].families&in }
+		if !slices.ContainsFunc(narrow, same) {
+			return false
 		}
+		left--
 	}
-	return out
+	return left == 0
 }
 
-// sameFamily reports whether two identities can be of one address family.
-func (r *reacher) sameFamily(a, b plan.PeerIndex) bool {
-	fa, fb := r.family(a), r.family(b)
-	return fa == anyFamily || fb == anyFamily || fa == fb
+// saysSo reports whether what a row says holds of a part of an end: these are the part's own rows, and the families that it
+// shares with the other end.
+func saysSo(rows []Row, r *Row, of families) bool {
+	said := r.families & of
+	if said == 0 {
+		return of == 0 || r.Family != ""
+	}
+	return slices.ContainsFunc(rows, func(n Row) bool { return sameRow(&n, r) && said&^n.families == 0 })
 }
 
-func (r *reacher) family(i plan.PeerIndex) family {
-	if p := &r.plan.Peers[i]; p.Kind == plan.WorldPeer {
-		return addrFamily(p.Prefix.Addr())
-	}
-	return r.names.peerFamily[i]
+// sameRow compares all but the ends' names and the families.
+func sameRow(a, b *Row) bool {
+	return a.sameWay(b) && a.DependsOn == b.DependsOn && slices.Equal(a.Ports, b.Ports) && a.sameAudit(b)
 }
 
-// spans lists what is allowed from one identity to another, in ranges of ports with one answer.
-func (r *reacher) spans(s, d plan.PeerIndex) []span {
-	if out, ok := r.cache[[2]plan.PeerIndex{s, d}]; ok {
-		return out
-	}
-	var out []span
-	starts := r.starts(s, d)
-	for i, first := range starts {
-		last := uint32(ir.NumSpaces)<<16 - 1
-		if i+1 < len(starts) {
-			last = starts[i+1] - 1
-		}
-		a := r.plan.Decide(plan.Flow{Src: plan.NewEnd(s), Dst: plan.NewEnd(d), Port: plan.PortKey(first)})
-		if a.Verdict == plan.Deny {
-			continue
-		}
-		w := way{auth: a.Auth, egress: plan.None, ingress: plan.None, exceptE: r.exception(&a.Egress), exceptI: r.exception(&a.Ingress)}
-		if a.Verdict == plan.Redirect {
-			w.egress, w.ingress = a.Egress.List, a.Ingress.List
-			lists, ok := r.sharing(plan.Flow{Src: plan.NewEnd(s), Dst: plan.NewEnd(d), Port: plan.PortKey(first)})
-			if !ok {
-				continue
-			}
-			w.also = r.keep(lists)
-		}
-		if n := len(out); n > 0 && out[n-1].way == w && out[n-1].last+1 == first {
-			out[n-1].last = last
-			continue
-		}
-		out = append(out, span{keyRange{first, last}, w})
-	}
-	r.cache[[2]plan.PeerIndex{s, d}] = out
-	return out
+// sameWay reports whether rows differ in nothing but families, ports, the ends' names and what is in audit.
+func (r *Row) sameWay(o *Row) bool {
+	return r.Via == o.Via && slices.Equal(r.Requests, o.Requests) && slices.Equal(r.FromOnly, o.FromOnly) && slices.Equal(r.ToOnly, o.ToOnly)
 }
 
-// starts are the first keys of the ranges in which neither side's answer changes.
-func (r *reacher) starts(s, d plan.PeerIndex) []uint32 {
-	out := []uint32{0}
-	for side, p := range []plan.PeerIndex{s, d} {
-		if sub := r.plan.SubjectOf(p); sub != nil {
-			out = append(out, sub.Tables[ir.Direction(side)].Starts...)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-func (r *reacher) exception(d *plan.Decision) plan.RuleIndex {
-	if d.Rule != plan.None && r.plan.Rules[d.Rule].Exception != "" {
-		return d.Rule
-	}
-	return plan.None
-}
-
-// via says how a connection is authenticated (S18 to S20), and who decides its requests.
-func (r *reacher) via(w way, b *reachEnd, how string) string {
-	var parts []string
-	switch w.auth {
-	case plan.AuthRequired:
-		if w.egress != plan.None || w.ingress != plan.None {
-			parts = append(parts, "mTLS") // with the waypoint, wherever it runs
-		} else {
-			parts = append(parts, how)
-		}
-	case plan.AuthPlaintext:
-		for _, i := range append([]plan.RuleIndex{w.exceptE, w.exceptI}, r.allowing(w)...) {
-			if i == plan.None || r.plan.Rules[i].Exception == "" {
-				continue
-			}
-			if text := "exception " + exceptionText(r.plan, i); !slices.Contains(parts, text) {
-				parts = append(parts, text)
-			}
-		}
-	default:
-		parts = append(parts, "not authenticated")
-	}
-	if w.egress != plan.None || w.ingress != plan.None {
-		if wp := r.plan.Peers[b.peers[0]].Waypoint; wp >= 0 {
-			parts = append(parts, "waypoint "+r.plan.Waypoints[wp].Name())
-		}
-	}
-	return strings.Join(parts, ", ")
-}
-
-func mergeRanges(in []keyRange) []keyRange {
-	slices.SortFunc(in, func(a, b keyRange) int { return cmp.Compare(a.first, b.first) })
-	var out []keyRange
-	for _, k := range in {
-		if n := len(out); n > 0 && k.first <= out[n-1].last+1 {
-			out[n-1].last = max(out[n-1].last, k.last)
-			continue
-		}
-		out = append(out, k)
-	}
-	return out
-}
-
-// rangesText writes ranges of port keys: "any" for everything, whole protocols by name.
-func rangesText(in []keyRange) []string {
-	if len(in) == 1 && in[0].first == 0 && in[0].last == uint32(ir.NumSpaces)<<16-1 {
-		return []string{"any"}
-	}
-	var out []string
-	for _, k := range in {
-		for s := k.first >> 16; s <= k.last>>16; s++ {
-			first, last := max(k.first, s<<16), min(k.last, s<<16|0xffff)
-			out = append(out, spaceText(ir.Space(s), uint16(first), uint16(last)))
-		}
-	}
-	return out
-}
-
-func spaceText(s ir.Space, first, last uint16) string {
-	if s == ir.OtherProtocol {
-		last = min(last, 255)
-		if first == 0 && last == 255 {
-			return "any other IP protocol"
-		}
-	}
-	return portText(ir.Port{Space: s, First: first, Last: last})
+func (r *Row) sameAudit(o *Row) bool {
+	return r.Denied == o.Denied && (r.Audit == nil) == (o.Audit == nil) && (r.Audit == nil || *r.Audit == *o.Audit)
 }

@@ -10,20 +10,39 @@ import (
 	"github.com/weir-mesh/weir/compiler/plan"
 )
 
+// endKind is what sort of thing stands at one end of a row.
+type endKind uint8
+
+const (
+	podsEnd endKind = iota
+	worldEnd
+	// hostEnd, apiServerEnd and ownNodeEnd are nodes, as pods see them (S5); an apiServerEnd may lie outside the cluster.
+	hostEnd
+	apiServerEnd
+	ownNodeEnd
+)
+
+// families are address families: bit 0 is IPv4, bit 1 IPv6.
+type families uint8
+
+const bothFamilies families = 3
+
+// of are the families that an end's family stands for.
+func (f family) families() families { return [...]families{bothFamilies, 1, 2}[f] }
+
 // reachEnd is one line's end: a workload, or something that is no pod.
 type reachEnd struct {
-	name  string
-	peers []plan.PeerIndex
-	// class is one number for all ends with the same identities.
+	name string
+	kind endKind
+	// parts are what an answer may tell apart.
+	parts    []part
+	families families
+	// class is one number for all ends whose parts are alike.
 	class int
 	// nodes are those of its pods, sorted.
 	nodes []string
-	pod   bool
-	// hosts are the addresses of an end that is nodes; ownNode says that each counts for its own pods only.
-	hosts   []end
-	ownNode bool
-	// endpoints are its pods.
-	endpoints []int32
+	// hosts are the addresses of an end that is nodes.
+	hosts []end
 	// pods is how many pods the end is: one talks to itself anyway (S6).
 	pods int
 	// alike are the pods of an end that stands for many.
@@ -31,6 +50,36 @@ type reachEnd struct {
 	// touched is what was not understood and may touch its pods (S33); empty for nothing.
 	touched string
 }
+
+// part is pods of an end, or nodes, or a block, that no answer tells apart: they have the same identities, and lie on nodes
+// that are alike.
+type part struct {
+	key string
+	// names are the pods, ns/name, or the nodes, or the block.
+	names []string
+	// peers are its identities by family. It has several of one family where its address is not known yet (S4), or where
+	// it has several.
+	peers [2][]plan.PeerIndex
+	// own are, of nodes, the identities that they have to their own pods (S5).
+	own [2][]plan.PeerIndex
+	// class is the class of the nodes that it is or is on.
+	class nodeClass
+	// count is how many pods or nodes it is.
+	count int
+	nodes []string // of pods
+	// node says that it is nodes, unplaced that its pods have no address yet.
+	node, unplaced bool
+}
+
+// nodeClass is a class of nodes with the same identities; the API server's are one each.
+type nodeClass int
+
+const (
+	// notScheduled is the class of a pod's node that is not known yet.
+	notScheduled nodeClass = iota - 1
+	// noAddress is that of nodes of which no address is known.
+	noAddress
+)
 
 // manyAlike is how many pods without an owner, and which no rule can tell apart, have lines of their own: each of a few
 // is somebody's; many, with a line for every two of them, are noise.
@@ -40,19 +89,33 @@ const manyAlike = 8
 // Pods that share their node's network are the node (S1).
 func (r *reacher) ends() []reachEnd {
 	l := &endList{at: map[string]int{}}
-	r.podEnds(l)
+	classes := r.nodeClasses()
+	r.podEnds(l, classes)
 	for i := range r.plan.Peers {
 		p := &r.plan.Peers[i]
+		if p.Kind != plan.WorldPeer {
+			continue
+		}
+		block := part{names: []string{p.Prefix.String()}, count: 1}
+		block.peers[familyIndex(p.Prefix.Addr())] = []plan.PeerIndex{plan.PeerIndex(i)}
 		switch {
-		case p.Kind == plan.WorldPeer && p.APIServer:
-			l.add(apiServer, plan.PeerIndex(i))
-		case p.Kind == plan.WorldPeer && p.Prefix.Bits() == 0:
-			l.add("world", plan.PeerIndex(i))
-		case p.Kind == plan.WorldPeer:
-			l.add(p.Prefix.String(), plan.PeerIndex(i))
+		case p.APIServer:
+			block.key = p.Prefix.String()
+			l.add(apiServer, apiServerEnd).with(block)
+		case p.Prefix.Bits() == 0:
+			l.add("world", worldEnd).with(block)
+		default:
+			l.add(p.Prefix.String(), worldEnd).with(block)
 		}
 	}
-	r.nodeEnds(l)
+	r.nodeEnds(l, classes)
+	r.classify(l)
+	slices.SortFunc(l.ends, func(a, b reachEnd) int { return cmp.Compare(a.name, b.name) })
+	return l.ends
+}
+
+// classify completes the ends once all of their parts are known.
+func (r *reacher) classify(l *endList) {
 	classes := map[string]int{}
 	for i := range l.ends {
 		e := &l.ends[i]
@@ -61,15 +124,29 @@ func (r *reacher) ends() []reachEnd {
 		}
 		slices.Sort(e.nodes)
 		e.nodes = slices.Compact(e.nodes)
-		key := fmt.Sprint(e.peers)
-		if _, ok := classes[key]; !ok {
-			classes[key] = len(classes)
+		var key strings.Builder
+		slices.SortFunc(e.parts, func(a, b part) int { return cmp.Compare(a.key, b.key) })
+		_, _ = fmt.Fprint(&key, e.kind)
+		for j := range e.parts {
+			p := &e.parts[j]
+			slices.Sort(p.nodes)
+			p.nodes = slices.Compact(p.nodes)
+			for f := range p.peers {
+				if p.peers[f] != nil {
+					e.families |= 1 << f
+				}
+			}
+			_, _ = fmt.Fprint(&key, p.peers, p.own, p.class, p.unplaced, min(p.count, 2))
 		}
-		e.class = classes[key]
+		if _, ok := classes[key.String()]; !ok {
+			classes[key.String()] = len(classes)
+		}
+		e.class = classes[key.String()]
 	}
-	slices.SortFunc(l.ends, func(a, b reachEnd) int { return cmp.Compare(a.name, b.name) })
-	return l.ends
 }
+
+// familyIndex is an address's place in arrays by family.
+func familyIndex(a netip.Addr) int { return int(addrFamily(a) - v4) }
 
 // endList collects ends by name.
 type endList struct {
@@ -77,21 +154,47 @@ type endList struct {
 	at   map[string]int
 }
 
-// add adds an identity to the end of a name; the pointer is good until the next call.
-func (l *endList) add(name string, p plan.PeerIndex) *reachEnd {
+// add returns the end of a name; the pointer is good until the next call.
+func (l *endList) add(name string, kind endKind) *reachEnd {
 	i, ok := l.at[name]
 	if !ok {
 		i = len(l.ends)
 		l.at[name] = i
-		l.ends = append(l.ends, reachEnd{name: name})
-	}
-	if e := &l.ends[i]; !slices.Contains(e.peers, p) {
-		e.peers = append(e.peers, p)
+		l.ends = append(l.ends, reachEnd{name: name, kind: kind})
 	}
 	return &l.ends[i]
 }
 
-func (r *reacher) podEnds(l *endList) {
+// with adds a part, or joins it with the one that has its key.
+func (e *reachEnd) with(p part) {
+	i := slices.IndexFunc(e.parts, func(q part) bool { return q.key == p.key })
+	if i < 0 {
+		e.parts = append(e.parts, p)
+		return
+	}
+	q := &e.parts[i]
+	for _, name := range p.names {
+		if !slices.Contains(q.names, name) {
+			q.names = append(q.names, name)
+			q.count += p.count
+		}
+	}
+	q.nodes = append(q.nodes, p.nodes...)
+	for f := range p.peers {
+		q.peers[f], q.own[f] = addPeers(q.peers[f], p.peers[f]), addPeers(q.own[f], p.own[f])
+	}
+}
+
+func addPeers(to, peers []plan.PeerIndex) []plan.PeerIndex {
+	for _, p := range peers {
+		if !slices.Contains(to, p) {
+			to = append(to, p)
+		}
+	}
+	return to
+}
+
+func (r *reacher) podEnds(l *endList, classes map[string]nodeClass) {
 	alike := r.alike()
 	for i := range r.plan.Endpoints {
 		ep := &r.plan.Endpoints[i]
@@ -102,37 +205,102 @@ func (r *reacher) podEnds(l *endList) {
 		if len(pods) > manyAlike {
 			name = fmt.Sprintf("%s and %d more like it", pods[0], len(pods)-1)
 		}
-		for j, p := range ep.Peers {
-			e := l.add(name, p)
-			e.pod = true
-			e.touched = cmp.Or(e.touched, ep.Touched)
-			if j == 0 {
-				e.nodes = append(e.nodes, ep.Node)
-				e.endpoints = append(e.endpoints, int32(i))
-				e.pods += max(1, int(ep.Replicas))
-			}
-			if len(pods) > manyAlike {
-				e.alike = pods
-			}
+		e := l.add(name, podsEnd)
+		e.touched = cmp.Or(e.touched, ep.Touched)
+		e.nodes = append(e.nodes, ep.Node)
+		if len(pods) > manyAlike {
+			e.alike = pods
 		}
+		p := r.podPart(ep, classes)
+		e.pods += p.count
+		e.with(p)
 	}
 }
 
+// podPart is the part of an end that one pod is.
+func (r *reacher) podPart(ep *plan.Endpoint, classes map[string]nodeClass) part {
+	p := part{names: []string{ep.Namespace + "/" + ep.Name}, class: notScheduled, count: max(1, int(ep.Replicas)), nodes: []string{ep.Node}, unplaced: len(ep.Addrs) == 0}
+	if ep.Node != "" {
+		p.class = classes[ep.Node] // or noAddress
+	}
+	for j, peer := range ep.Peers {
+		of := r.names.declared.families()
+		if j < len(ep.Addrs) {
+			of = addrFamily(ep.Addrs[j]).families()
+		}
+		for f := range p.peers {
+			if of&(1<<f) != 0 {
+				p.peers[f] = addPeers(p.peers[f], []plan.PeerIndex{peer})
+			}
+		}
+	}
+	p.key = fmt.Sprint(p.peers, p.class, p.unplaced)
+	return p
+}
+
+// nodeClasses finds the classes of nodes by name.
+func (r *reacher) nodeClasses() map[string]nodeClass {
+	keys := map[string]string{}
+	for i := range r.names.hosts.addrs {
+		n := &r.names.hosts.addrs[i]
+		key := fmt.Sprint(addrFamily(n.addr), n.host, n.own, ";")
+		if r.plan.Peers[n.host].APIServer || n.node == "" {
+			key += n.node + n.addr.String()
+		}
+		keys[n.title()] += key
+	}
+	out, of := map[string]nodeClass{}, map[string]nodeClass{}
+	for i := range r.names.hosts.addrs { // in their order
+		name := r.names.hosts.addrs[i].title()
+		key := keys[name]
+		if _, ok := of[key]; !ok {
+			of[key] = noAddress + 1 + nodeClass(len(of))
+		}
+		out[name] = of[key]
+	}
+	return out
+}
+
+// title is a node's name, or its address where it has none.
+func (n *nodeAddr) title() string {
+	switch {
+	case n.node != "":
+		return n.node
+	case n.addr.IsValid():
+		return n.addr.String()
+	}
+	return "a node of which no address is known"
+}
+
 // nodeEnds adds the nodes under the names that they have to a pod: its own node, the API server's, all others.
-func (r *reacher) nodeEnds(l *endList) {
+func (r *reacher) nodeEnds(l *endList, classes map[string]nodeClass) {
 	x := r.names.hosts
 	for _, e := range x.ends(func(*plan.Peer) bool { return true }) {
-		if e.node.own != 0 {
-			own := l.add("own-node", e.node.own)
-			own.ownNode, own.hosts = true, append(own.hosts, e)
+		n := e.node
+		p := part{names: []string{n.title()}, class: classes[n.title()], count: 1, node: true}
+		p.key = fmt.Sprint(p.class)
+		for f := range p.peers {
+			if e.family.families()&(1<<f) == 0 {
+				continue
+			}
+			p.peers[f] = []plan.PeerIndex{n.host}
+			if n.own != 0 {
+				p.own[f] = []plan.PeerIndex{n.own}
+			}
 		}
-		name := "host"
-		if r.plan.Peers[e.node.host].APIServer {
-			name = apiServer
+		if n.own != 0 {
+			own := l.add("own-node", ownNodeEnd)
+			own.hosts = append(own.hosts, e)
+			own.with(p)
+		}
+		name, kind := "host", hostEnd
+		if r.plan.Peers[n.host].APIServer {
+			name, kind = apiServer, apiServerEnd
 		}
 		if x.exists(e) {
-			to := l.add(name, e.node.host)
+			to := l.add(name, kind)
 			to.hosts = append(to.hosts, e)
+			to.with(p)
 		}
 	}
 }
@@ -179,33 +347,36 @@ func (r *reacher) alike() map[string][]string {
 	return out
 }
 
-// sources are the identities that an end's connections to one of another end's come from. Those of a node are its pods' own
-// node's, or another's: the line of the nodes is about the other ones, as each pod's own node has its own.
-func (r *reacher) sources(a, b *reachEnd, d plan.PeerIndex) []plan.PeerIndex {
-	if a.hosts == nil || !b.pod {
-		return a.peers
+// sources are the identities that connections from a part of one end to one of another come from, in a family. Those of a
+// node are its pods' own node's, or another's: the line of the nodes is about the other ones, as each pod's own node has its
+// own.
+func (r *reacher) sources(a *reachEnd, u, v *part, family int) []plan.PeerIndex {
+	if !u.node {
+		return u.peers[family]
 	}
+	own, other := r.meet(u, v)
 	var out []plan.PeerIndex
-	add := func(p plan.PeerIndex) {
-		if !slices.Contains(out, p) {
-			out = append(out, p)
-		}
+	if own && a.kind != hostEnd {
+		out = append(out, u.own[family]...)
 	}
-	for _, e := range a.hosts {
-		found := r.names.hosts.sources(e.node, b.endpoints, d)
-		if found.own != plan.None && a.name != "host" {
-			add(e.node.own)
-		}
-		if found.other != plan.None && !a.ownNode {
-			add(e.node.host)
-		}
-	}
-	for _, p := range a.peers {
-		if r.plan.Peers[p].Kind == plan.WorldPeer { // the API server, outside the cluster
-			add(p)
-		}
+	if other && a.kind != ownNodeEnd {
+		out = append(out, u.peers[family]...)
 	}
 	return out
+}
+
+// meet says whether some node of a part is that of some pod of another, and whether some node is not; see nodeIndex.meets.
+func (r *reacher) meet(nodes, pods *part) (own, other bool) {
+	none := len(r.names.hosts.named) == 0
+	switch {
+	case nodes.class == noAddress:
+		return none || pods.class == noAddress, none
+	case pods.class == notScheduled:
+		return true, true
+	case pods.class == nodes.class:
+		return true, nodes.count > 1
+	}
+	return false, true
 }
 
 // apiServer is the end that the API server is.

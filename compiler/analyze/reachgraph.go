@@ -21,7 +21,25 @@ func nodesOf(rows []Row) []string {
 }
 
 // label is what an edge says.
-func (r *Row) label() string { return strings.Join(append(slices.Clone(r.Ports), r.Requests...), ", ") }
+func (r *Row) label() string {
+	return strings.Join(append(slices.Clone(r.ports()), r.Requests...), ", ")
+}
+
+// about is what else there is to say of an edge: the part of its ends that it is about, and how it is let through.
+func (r *Row) about() string {
+	if r.FromOnly == nil && r.ToOnly == nil {
+		return r.via()
+	}
+	return r.from() + " → " + r.to() + ": " + r.via()
+}
+
+// dashed is what makes an edge a dashed one, where nothing passes yet.
+func (r *Row) dashed(how string) string {
+	if r.Denied {
+		return how
+	}
+	return ""
+}
 
 // ReachDot writes the rows as a graph for Graphviz, one cluster a namespace.
 func ReachDot(ctx context.Context, w io.Writer, rows []Row) error {
@@ -49,7 +67,7 @@ func ReachDot(ctx context.Context, w io.Writer, rows []Row) error {
 	}
 	for i := range rows {
 		r := &rows[i]
-		_, _ = fmt.Fprintf(b, "  %q -> %q [label=%q, tooltip=%q];\n", r.From, r.To, r.label(), r.via())
+		_, _ = fmt.Fprintf(b, "  %q -> %q [label=%q, tooltip=%q%s];\n", r.From, r.To, r.label(), r.about(), r.dashed(", style=dashed"))
 		if err := b.failed(); err != nil {
 			return err
 		}
@@ -109,15 +127,15 @@ func ReachSVG(ctx context.Context, w io.Writer, rows []Row) error {
 
 // svgEdge draws an arrow that bends towards the centre, and names its connections when pointed at.
 func svgEdge(b io.Writer, r *Row, at map[string]point, centre point, box float64) {
-	from, to := at[r.From], at[r.To]
+	from, to, dashes := at[r.From], at[r.To], r.dashed(` stroke-dasharray="5 4"`)
 	if r.From == r.To {
-		_, _ = fmt.Fprintf(b, `<path d="M%.1f %.1fa14 14 0 1 1 20 0" fill="none" stroke="#888" marker-end="url(#arrow)">`, from.x-10, from.y-svgBoxHeight/2)
+		_, _ = fmt.Fprintf(b, `<path d="M%.1f %.1fa14 14 0 1 1 20 0" fill="none" stroke="#888"%s marker-end="url(#arrow)">`, from.x-10, from.y-svgBoxHeight/2, dashes)
 	} else {
 		bend := point{(from.x+to.x)/2*0.7 + centre.x*0.3, (from.y+to.y)/2*0.7 + centre.y*0.3}
 		start, end := edgeOfBox(from, bend, box), edgeOfBox(to, bend, box)
-		_, _ = fmt.Fprintf(b, `<path d="M%.1f %.1fQ%.1f %.1f %.1f %.1f" fill="none" stroke="#888" marker-end="url(#arrow)">`, start.x, start.y, bend.x, bend.y, end.x, end.y)
+		_, _ = fmt.Fprintf(b, `<path d="M%.1f %.1fQ%.1f %.1f %.1f %.1f" fill="none" stroke="#888"%s marker-end="url(#arrow)">`, start.x, start.y, bend.x, bend.y, end.x, end.y, dashes)
 	}
-	_, _ = fmt.Fprintf(b, "<title>%s</title></path>\n", escapeXML(r.From+" → "+r.To+": "+r.label()+" ("+r.via()+")"))
+	_, _ = fmt.Fprintf(b, "<title>%s</title></path>\n", escapeXML(r.from()+" → "+r.to()+": "+r.label()+" ("+r.via()+")"))
 }
 
 // edgeOfBox is where the line from a box's middle to another point leaves the box.

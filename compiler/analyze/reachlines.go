@@ -17,33 +17,38 @@ import (
 // that some rule of that direction names. A connection within one workload is left out. PORTS is "All Connections"
 // where every port of TCP, UDP and SCTP is open: the form knows no other protocol.
 //
-// A workload whose pods differ shows what any of them may do. IPv6 ranges appear when some rule names one. It ends with
-// its context: many workloads make many lines.
-func ReachLines(ctx context.Context, w io.Writer, p *plan.Plan) error {
+// A workload whose pods differ shows what any of them may do, over any address family. IPv6 ranges appear when some rule
+// names one. What the form can't say is returned, a sentence each. It ends with its context: many workloads make many lines.
+func ReachLines(ctx context.Context, w io.Writer, n *Names) (unsaid []string, err error) {
 	out := newListing(ctx, w)
-	err := eachLine(p, func(line string) error {
+	l := newLineWriter(n.plan)
+	if err := l.each(func(line string) error {
 		_, _ = out.WriteString(line)
 		_ = out.WriteByte('\n')
 		return out.failed()
-	})
-	if err != nil {
-		return err
+	}); err != nil {
+		return nil, err
 	}
-	return out.end()
+	if l.partial {
+		unsaid = append(unsaid, "some of these lines hold for a part of a workload's pods or for one address family only")
+	}
+	if n.audits {
+		unsaid = append(unsaid, "what is in audit would change some of these lines")
+	}
+	return unsaid, out.end()
 }
 
 // Lines returns what ReachLines writes.
 func Lines(p *plan.Plan) []string {
 	var out []string
-	_ = eachLine(p, func(line string) error { out = append(out, line); return nil }) // only its function's errors end it
+	_ = newLineWriter(p).each(func(line string) error { out = append(out, line); return nil }) // only its function's errors end it
 	return out
 }
 
-// eachLine hands the lines on in order, until one is refused. Lines are sorted by sorting their ends: no name is the
+// each hands the lines on in order, until one is refused. Lines are sorted by sorting their ends: no name is the
 // beginning of another, for each ends in its kind.
-func eachLine(p *plan.Plan, emit func(string) error) error {
-	l := &lineWriter{plan: p, hosts: newNodeIndex(p), known: map[[2]plan.PeerIndex]portSet{}, pairs: map[[2]int]string{}}
-	ws := l.workloads()
+func (l *lineWriter) each(emit func(string) error) error {
+	p, ws := l.plan, l.workloads()
 	from := map[string]func() []string{}
 	var egress []external
 	for family := range 2 {
@@ -73,6 +78,22 @@ type lineWriter struct {
 	// known holds the open ports from one identity to another; pairs the text between two classes of workloads.
 	known map[[2]plan.PeerIndex]portSet
 	pairs map[[2]int]string
+	// partial says that not all that a line is about were let through alike.
+	partial bool
+}
+
+func newLineWriter(p *plan.Plan) *lineWriter {
+	return &lineWriter{plan: p, hosts: newNodeIndex(p), known: map[[2]plan.PeerIndex]portSet{}, pairs: map[[2]int]string{}}
+}
+
+// any is what is open on one of several ways.
+func (l *lineWriter) any(ways []portSet) string {
+	var all portSet
+	for i, s := range ways {
+		all = all.union(s)
+		l.partial = l.partial || i > 0 && s.String() != ways[0].String()
+	}
+	return all.String()
 }
 
 // line writes a line; "" where nothing is open.
@@ -167,21 +188,21 @@ func (l *lineWriter) between(from, to *workloadEnds) string {
 	if text, ok := l.pairs[key]; ok {
 		return text
 	}
-	var all portSet
+	var ways []portSet
 	for family := range 2 {
 		for _, src := range from.peers[family] {
 			for _, dst := range to.peers[family] {
-				all = all.union(l.open(src, dst))
+				ways = append(ways, l.open(src, dst))
 			}
 		}
 	}
-	l.pairs[key] = all.String()
+	l.pairs[key] = l.any(ways)
 	return l.pairs[key]
 }
 
 // fromNodes is what pods with their nodes' network may open: to pods of the same node they are its own (S5).
 func (l *lineWriter) fromNodes(from, to *workloadEnds) string {
-	var all portSet
+	var ways []portSet
 	for _, n := range from.nodes {
 		family := 0
 		if !n.addr.Is4() {
@@ -189,19 +210,19 @@ func (l *lineWriter) fromNodes(from, to *workloadEnds) string {
 		}
 		for _, dst := range to.peers[family] {
 			if l.plan.Peers[dst].Kind != plan.PodPeer {
-				all = all.union(l.open(n.host, dst))
+				ways = append(ways, l.open(n.host, dst))
 				continue
 			}
 			found := l.hosts.sources(n, to.endpoints, dst)
 			if found.own != plan.None {
-				all = all.union(l.open(n.own, dst))
+				ways = append(ways, l.open(n.own, dst))
 			}
 			if found.other != plan.None {
-				all = all.union(l.open(n.host, dst))
+				ways = append(ways, l.open(n.host, dst))
 			}
 		}
 	}
-	return all.String()
+	return l.any(ways)
 }
 
 // external is a range outside the cluster, and what is open between it and each workload in one direction.
@@ -238,15 +259,15 @@ func (l *lineWriter) external(ws []*workloadEnds, ranges []worldRange, d ir.Dire
 func (l *lineWriter) signature(ws []*workloadEnds, r worldRange, d ir.Direction) []string {
 	out := make([]string, len(ws))
 	for i, w := range ws {
-		var all portSet
+		var ways []portSet
 		for _, peer := range w.peers[r.family()] {
 			if d == ir.Ingress {
-				all = all.union(l.open(r.peer, peer))
+				ways = append(ways, l.open(r.peer, peer))
 			} else {
-				all = all.union(l.open(peer, r.peer))
+				ways = append(ways, l.open(peer, r.peer))
 			}
 		}
-		out[i] = all.String()
+		out[i] = l.any(ways)
 	}
 	return out
 }

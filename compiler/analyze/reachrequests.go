@@ -27,7 +27,7 @@ func (p *passes) text() string {
 }
 
 // requests lists the requests that pass where a waypoint decides: what every list lets pass that is asked.
-func (r *reacher) requests(w way) []string {
+func (r *reacher) requests(w asks) []string {
 	all := []passes{{}}
 	var asked []plan.ListIndex
 	for _, l := range append([]plan.ListIndex{w.egress, w.ingress}, r.lists[w.also]...) {
@@ -67,7 +67,7 @@ func (r *reacher) passing(l plan.ListIndex) []passes {
 }
 
 // allowing are the rules that let requests pass.
-func (r *reacher) allowing(w way) []plan.RuleIndex {
+func (r *reacher) allowing(w asks) []plan.RuleIndex {
 	var out []plan.RuleIndex
 	for _, l := range []plan.ListIndex{w.egress, w.ingress} {
 		if l == plan.None {

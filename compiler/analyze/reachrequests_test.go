@@ -35,19 +35,19 @@ func TestReachRequests(t *testing.T) {
 	}
 	r := &reacher{plan: p, lists: map[string][]plan.ListIndex{"more": {2}}}
 	for _, c := range []struct {
-		w    way
+		w    asks
 		want []string
 	}{
-		{way{egress: plan.None, ingress: plan.None}, nil},
-		{way{egress: plan.None, ingress: 0}, []string{"/a/…", "GET /b/…"}},
-		{way{egress: plan.None, ingress: 1}, []string{"any request except /admin/…"}},
-		{way{egress: plan.None, ingress: 2}, []string{"/a/… except /a/x/…", "/b/…"}},
-		{way{egress: plan.None, ingress: 3}, []string{"/x/… except GET /x/…", "POST /x/…"}},
-		{way{egress: plan.None, ingress: 4}, []string{"/a/… except (/a/… and /b/…)", "any request except (/a/… and /b/…), /a/…"}},
-		{way{egress: 5, ingress: 1}, nil},
-		{way{egress: 0, ingress: 1}, []string{"/a/… except /admin/…", "GET /b/… except /admin/…"}},
-		{way{egress: plan.None, ingress: 1, also: "more"}, []string{"/a/… except /a/x/…, /admin/…", "/b/… except /admin/…"}},
-		{way{egress: 0, ingress: 0}, []string{"/a/…", "GET /b/…"}},
+		{asks{egress: plan.None, ingress: plan.None}, nil},
+		{asks{egress: plan.None, ingress: 0}, []string{"/a/…", "GET /b/…"}},
+		{asks{egress: plan.None, ingress: 1}, []string{"any request except /admin/…"}},
+		{asks{egress: plan.None, ingress: 2}, []string{"/a/… except /a/x/…", "/b/…"}},
+		{asks{egress: plan.None, ingress: 3}, []string{"/x/… except GET /x/…", "POST /x/…"}},
+		{asks{egress: plan.None, ingress: 4}, []string{"/a/… except (/a/… and /b/…)", "any request except (/a/… and /b/…), /a/…"}},
+		{asks{egress: 5, ingress: 1}, nil},
+		{asks{egress: 0, ingress: 1}, []string{"/a/… except /admin/…", "GET /b/… except /admin/…"}},
+		{asks{egress: plan.None, ingress: 1, also: "more"}, []string{"/a/… except /a/x/…, /admin/…", "/b/… except /admin/…"}},
+		{asks{egress: 0, ingress: 0}, []string{"/a/…", "GET /b/…"}},
 	} {
 		if d := cmp.Diff(c.want, r.requests(c.w)); d != "" {
 			t.Errorf("%+v: -want +got\n%s", c.w, d)

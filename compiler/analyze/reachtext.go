@@ -65,7 +65,7 @@ func ReachTable(ctx context.Context, w io.Writer, rows []Row, st Style) error {
 		for _, line := range rows[i].connections() {
 			widths[2] = max(widths[2], width(line))
 		}
-		widths[0], widths[1] = max(widths[0], width(rows[i].From)), max(widths[1], width(rows[i].To))
+		widths[0], widths[1] = max(widths[0], width(rows[i].from())), max(widths[1], width(rows[i].to()))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func ReachTable(ctx context.Context, w io.Writer, rows []Row, st Style) error {
 		r := &rows[i]
 		for j, c := range r.connections() {
 			if j == 0 {
-				_, _ = b.WriteString(line(clean(r.From), clean(r.To), clean(c), clean(r.via())))
+				_, _ = b.WriteString(line(clean(r.from()), clean(r.to()), clean(c), clean(r.via())))
 			} else {
 				_, _ = b.WriteString(line("", "", clean(c), ""))
 			}
@@ -111,17 +111,56 @@ func inNetworks(rows []Row) string {
 	return out.String()
 }
 
-// via is Via with what the row leaves out.
-func (r *Row) via() string {
-	if len(r.Except) == 0 {
-		return r.Via
+// from and to are the ends, with the part of them that the row is about.
+func (r *Row) from() string { return only(r.From, r.FromOnly, r.fromBut) }
+
+func (r *Row) to() string { return only(r.To, r.ToOnly, r.toBut) }
+
+// only names an end and the part of it that a row is about, by the shorter of two lists.
+func only(end string, names, but []string) string {
+	if len(names) == 0 {
+		return end
 	}
-	return r.Via + "; not " + strings.Join(r.Except, ", ")
+	ns, _, _ := strings.Cut(end, "/")
+	short := func(names []string) string {
+		out := make([]string, len(names))
+		for i, n := range names {
+			out[i] = strings.TrimPrefix(n, ns+"/")
+		}
+		return someOf(out)
+	}
+	if len(but) > 0 && len(but) < len(names) {
+		return end + " (all but " + short(but) + ")"
+	}
+	return end + " (only " + short(names) + ")"
+}
+
+// via is Via with what the row leaves out, and what else there is to say of it.
+func (r *Row) via() string {
+	out := r.Via
+	if len(r.Except) > 0 {
+		out += "; not " + strings.Join(r.Except, ", ")
+	}
+	if r.DependsOn != "" {
+		out += "; depends on " + r.DependsOn
+	}
+	if r.Audit != nil {
+		out += "; " + r.Audit.Text
+	}
+	return out
+}
+
+// ports are the ports, with the family that they are about.
+func (r *Row) ports() []string {
+	if r.Family == "" || len(r.Ports) == 0 {
+		return r.Ports
+	}
+	return append([]string{"over " + r.Family + ": " + r.Ports[0]}, r.Ports[1:]...)
 }
 
 // connections are the lines of a row's cell: its ports, then a line for each request.
 func (r *Row) connections() []string {
-	ports := wrap(r.Ports)
+	ports := wrap(r.ports())
 	if len(r.Requests) == 0 {
 		return ports
 	}
@@ -179,15 +218,23 @@ func ReachJSON(ctx context.Context, w io.Writer, rows []Row) error {
 	return b.end()
 }
 
-// ReachCSV writes the rows as comma-separated values (RFC 4180), with a head.
+// ReachCSV writes the rows as comma-separated values (RFC 4180), with a head. The ends are names alone: what limits a row to
+// a part of them has columns of its own.
 func ReachCSV(ctx context.Context, w io.Writer, rows []Row) error {
 	c := csv.NewWriter(stopped{ctx, w})
-	if err := c.Write([]string{"from", "to", "ports", "requests", "via"}); err != nil {
+	if err := c.Write([]string{"from", "to", "ports", "requests", "via", "family", "fromOnly", "toOnly", "except", "dependsOn", "audit"}); err != nil {
 		return wrapWrite(err)
 	}
 	for i := range rows {
-		line := []string{formula(rows[i].From), formula(rows[i].To), strings.Join(rows[i].Ports, ", "),
-			strings.Join(rows[i].Requests, "; "), formula(rows[i].via())}
+		r := &rows[i]
+		line := []string{r.From, r.To, strings.Join(r.Ports, ", "), strings.Join(r.Requests, "; "), r.Via, r.Family, strings.Join(r.FromOnly, ", "),
+			strings.Join(r.ToOnly, ", "), strings.Join(r.Except, ", "), r.DependsOn, ""}
+		if r.Audit != nil {
+			line[len(line)-1] = r.Audit.Text
+		}
+		for j := range line {
+			line[j] = formula(clean(line[j]))
+		}
 		if err := c.Write(line); err != nil {
 			return wrapWrite(err)
 		}
@@ -210,7 +257,7 @@ func ReachMarkdown(ctx context.Context, w io.Writer, rows []Row) error {
 	_, _ = b.WriteString("| From | To | Ports | Requests | Via |\n|---|---|---|---|---|\n")
 	for i := range rows {
 		r := &rows[i]
-		cells := []string{r.From, r.To, strings.Join(r.Ports, ", "), strings.Join(r.Requests, "; "), r.via()}
+		cells := []string{r.from(), r.to(), strings.Join(r.ports(), ", "), strings.Join(r.Requests, "; "), r.via()}
 		for j := range cells {
 			cells[j] = strings.ReplaceAll(clean(cells[j]), "|", "\\|")
 		}
