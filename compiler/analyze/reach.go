@@ -72,14 +72,15 @@ type reacher struct {
 	cache  map[[2]plan.PeerIndex][]span
 	// pairs holds the lines of pairs that were looked at, without their names.
 	pairs map[pairKey][]pairLine
-	// lists are those of way.also; texts are the requests of ways.
-	lists map[string][]plan.ListIndex
-	texts map[asks]string
+	// lists are those of way.also; texts are the requests of ways; audits those that were met.
+	lists  map[string][]plan.ListIndex
+	texts  map[asks]string
+	audits map[Audit]*Audit
 }
 
 func newReacher(n *Names) *reacher {
 	r := &reacher{names: n, plan: n.plan, cache: map[[2]plan.PeerIndex][]span{}, pairs: map[pairKey][]pairLine{},
-		lists: map[string][]plan.ListIndex{}, texts: map[asks]string{}}
+		lists: map[string][]plan.ListIndex{}, texts: map[asks]string{}, audits: map[Audit]*Audit{}}
 	if n.audits {
 		r.places = newPlaces(n.plan)
 	}

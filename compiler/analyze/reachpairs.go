@@ -14,7 +14,7 @@ type claim struct {
 	attested bool
 	requests string // a line each
 	denied   bool
-	audit    Audit
+	audit    *Audit // one of reacher.audits
 	// depends says that it is so for some identities of an end that is not settled yet.
 	depends bool
 }
@@ -334,13 +334,9 @@ func (r *reacher) claimLines(a, b *reachEnd, g *grid, c *claim, h held) []pairLi
 
 // line says a claim of a rect.
 func (c *claim) line(a, b *reachEnd, g *grid, q *rect) pairLine {
-	l := pairLine{attested: c.attested, Row: Row{Via: c.via, Denied: c.denied}}
+	l := pairLine{attested: c.attested, Row: Row{Via: c.via, Denied: c.denied, Audit: c.audit}}
 	if c.requests != "" {
 		l.Requests = strings.Split(c.requests, "\n")
-	}
-	if c.audit != (Audit{}) {
-		audit := c.audit
-		l.Audit = &audit
 	}
 	if q.families != bothFamilies {
 		l.Family = (v4 + family(q.families>>1)).String()

@@ -23,8 +23,8 @@ type way struct {
 	auth             plan.Auth
 	asks             asks
 	exceptE, exceptI plan.RuleIndex
-	// audit is what would become of it with what is in audit enforced; empty where that is the same (S30).
-	audit  Audit
+	// audit is what would become of it with what is in audit enforced; nil where that is the same (S30).
+	audit  *Audit
 	denied bool
 }
 
@@ -59,13 +59,22 @@ func (r *reacher) spans(s, d plan.PeerIndex) []span {
 			continue
 		}
 		if audit := r.names.auditOf(r.places, f, a, nil); audit != nil {
-			w.audit, w.denied = *audit, !passes
+			w.audit, w.denied = r.oneAudit(audit), !passes
 			audits = addSpan(audits, span{k, w})
 		}
 	}
 	out = append(out, audits...)
 	r.cache[[2]plan.PeerIndex{s, d}] = out
 	return out
+}
+
+// oneAudit makes equal audits one, so that what has them can be compared.
+func (r *reacher) oneAudit(a *Audit) *Audit {
+	if have, ok := r.audits[*a]; ok {
+		return have
+	}
+	r.audits[*a] = a
+	return a
 }
 
 // way is how a flow passes; it is false where nothing does.
