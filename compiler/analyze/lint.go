@@ -58,6 +58,8 @@ type linter struct {
 	rowPeers map[*plan.Table][]plan.PeerIndex
 	// rows holds the rows of all identities in the tables that rowOf was asked about.
 	rows map[*plan.Table][]int
+	// endpointsOf lists the pods of each identity, found when first asked for.
+	endpointsOf [][]int32
 	// tried counts what needed has compared.
 	tried int
 	diags diag.List

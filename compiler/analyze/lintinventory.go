@@ -44,14 +44,33 @@ func (l *linter) split(id string, group []plan.PeerIndex, rules []plan.RuleIndex
 
 // labels names the workloads of identities, at most three.
 func (l *linter) labels(peers []plan.PeerIndex) []string {
-	wanted, seen := map[plan.PeerIndex]bool{}, map[string]bool{}
+	var of []int32
 	for _, p := range peers {
-		wanted[p] = true
+		of = append(of, l.podsOf(p)...)
 	}
-	for i := range l.plan.Endpoints {
-		if slices.ContainsFunc(l.plan.Endpoints[i].Peers, func(p plan.PeerIndex) bool { return wanted[p] }) {
-			seen[l.names.Label(int32(i))] = true
+	return l.names.labels(of)
+}
+
+// podsOf lists the pods that have an identity, or may get it.
+func (l *linter) podsOf(peer plan.PeerIndex) []int32 {
+	if l.endpointsOf == nil {
+		l.endpointsOf = make([][]int32, len(l.plan.Peers))
+		for i := range l.plan.Endpoints {
+			for _, p := range l.plan.Endpoints[i].Peers {
+				if of := l.endpointsOf[p]; len(of) == 0 || of[len(of)-1] != int32(i) {
+					l.endpointsOf[p] = append(of, int32(i))
+				}
+			}
 		}
+	}
+	return l.endpointsOf[peer]
+}
+
+// labels names the workloads of pods, at most three.
+func (n *Names) labels(pods []int32) []string {
+	seen := map[string]bool{}
+	for _, i := range pods {
+		seen[n.Label(i)] = true
 	}
 	out := slices.Sorted(maps.Keys(seen))
 	if len(out) > maxNear {
@@ -76,139 +95,6 @@ func (l *linter) splits(i plan.RuleIndex, group []plan.PeerIndex) bool {
 		}
 	}
 	return in > 0 && in < len(group)
-}
-
-// backends reports services behind which the endpoints get different answers (S27): at the source's side, such connections
-// are denied; at the endpoints' own, it hangs on the endpoint that is chosen.
-func (l *linter) backends() {
-	for i := range l.plan.Frontends {
-		f := plan.FrontendIndex(i)
-		if len(l.plan.Frontends[f].Backends) < 2 {
-			continue
-		}
-		if who := l.deniedAt(f); len(who) > 0 {
-			l.addBackends(f, fmt.Sprintf("%s are denied at %s: the endpoints behind it get different answers", andList(who), l.frontendText(f)),
-				"allow all endpoints behind the service, or let the service select only those that are allowed")
-		}
-		if who, answers := l.unevenAt(f); len(who) > 0 {
-			l.addBackends(f, fmt.Sprintf("the endpoints behind %s answer %s differently: %s", l.frontendText(f), andList(who), answers),
-				"let all endpoints behind the service allow the same, or let the service select only those that do")
-		}
-	}
-}
-
-func (l *linter) frontendText(f plan.FrontendIndex) string {
-	fe := &l.plan.Frontends[f]
-	return "service " + fe.Namespace + "/" + fe.Service + " " + KeyText(fe.Port)
-}
-
-func (l *linter) addBackends(f plan.FrontendIndex, message, hint string) {
-	fe := &l.plan.Frontends[f]
-	pos := fe.Pos
-	if !pos.IsValid() {
-		pos.Object = "Service " + fe.Namespace + "/" + fe.Service
-	}
-	l.add(CodeBackends, diag.Warning, pos, message, hint)
-}
-
-// deniedAt names the workloads that a frontend is closed to because their own side answers differently for the endpoints.
-func (l *linter) deniedAt(f plan.FrontendIndex) []string {
-	var who []plan.PeerIndex
-	for s := range l.plan.Subjects {
-		if !l.differs(int32(s), f) {
-			continue
-		}
-		for _, peer := range l.peersOf[s] {
-			// What is not known yet is no difference: addresses reports it.
-			if l.names.unplaced(plan.Flow{Src: plan.NewEnd(peer), Dst: plan.End{Endpoint: plan.None, Frontend: int32(f)}}, nil) == nil {
-				who = append(who, peer)
-			}
-		}
-	}
-	return l.labels(who)
-}
-
-// answers is what an endpoint's own side says on a port: a column of its table; no table allows.
-type answers struct {
-	table *plan.Table
-	class int
-}
-
-// unevenAt names the workloads that some endpoints behind a frontend let in and others do not, or not alike, and says what
-// two of them answer.
-func (l *linter) unevenAt(f plan.FrontendIndex) (names []string, answer string) {
-	var columns []answers
-	for i := range l.plan.Frontends[f].Backends {
-		b := &l.plan.Frontends[f].Backends[i]
-		for _, peer := range b.Peers {
-			var c answers
-			if s := l.plan.SubjectOf(peer); s != nil {
-				c = answers{s.Tables[ir.Ingress], s.Tables[ir.Ingress].Class(b.Port)}
-			}
-			if !slices.Contains(columns, c) {
-				columns = append(columns, c)
-			}
-		}
-	}
-	if len(columns) < 2 {
-		return nil, ""
-	}
-	var who []plan.PeerIndex
-	for i := range l.plan.Peers {
-		peer := plan.PeerIndex(i)
-		if l.plan.Peers[i].Kind != plan.PodPeer || !l.uneven(peer, columns) {
-			continue
-		}
-		flow := plan.Flow{Src: plan.NewEnd(peer), Dst: plan.End{Endpoint: plan.None, Frontend: int32(f)}}
-		if l.names.unplaced(flow, nil) != nil {
-			continue // what is not known yet is no difference: addresses reports it
-		}
-		if text := l.names.disagreement(flow, nil); text != "" {
-			who, answer = append(who, peer), text
-		}
-	}
-	return l.labels(who), answer
-}
-
-// uneven reports whether the columns differ for an identity: a quick look, since few do.
-func (l *linter) uneven(peer plan.PeerIndex, columns []answers) bool {
-	allow := plan.Decision{Outcome: plan.Outcome{Verdict: plan.Allow}}
-	first := &allow
-	for i, c := range columns {
-		d := &allow
-		if c.table != nil {
-			d = &l.plan.Decisions[c.table.Decision(l.rowOf(c.table, peer), c.class)]
-		}
-		if i == 0 {
-			first = d
-		}
-		if d.Verdict != first.Verdict || d.Verdict != plan.Deny && d.Auth != first.Auth {
-			return true
-		}
-	}
-	return false
-}
-
-// rowOf looks an identity's row up once for all services.
-func (l *linter) rowOf(t *plan.Table, peer plan.PeerIndex) int {
-	rows, ok := l.rows[t]
-	if !ok {
-		rows = make([]int, len(l.plan.Peers))
-		for i := range rows {
-			rows[i] = l.plan.Row(t, plan.PeerIndex(i))
-		}
-		l.rows[t] = rows
-	}
-	return rows[peer]
-}
-
-// differs reports whether a subject's egress answers differ, some of them letting through, behind a frontend.
-func (l *linter) differs(s int32, f plan.FrontendIndex) bool {
-	if len(l.peersOf[s]) == 0 {
-		return false
-	}
-	d := l.plan.FrontendTableDecision(l.plan.Subjects[s].Tables[ir.Egress], f, plan.None, 0)
-	return d.Reason == plan.ByBackends
 }
 
 // addresses reports workloads about which a verdict hangs on the address that their pods will get (S4).
