@@ -30,7 +30,7 @@ func (f *fileParse) object(n *yaml.Node, apiVersion, kind string, depth int) {
 	}
 	apiVersion, kind, name := f.kustomization(apiVersion, kind)
 	if kind == "" || apiVersion == "" {
-		f.errorAt(CodeNotObject, f.src.span(n), "an object without "+missing(apiVersion), "a Kubernetes object says apiVersion and kind; keep other YAML elsewhere")
+		f.errorAt(CodeNotObject, f.src.span(n), "an object without "+missing(apiVersion), f.src.wayOut(n.Line, "a Kubernetes object says apiVersion and kind; keep other YAML elsewhere"))
 		return
 	}
 	if _, items := child(n, "items"); items != nil && strings.HasSuffix(kind, "List") {

@@ -115,7 +115,7 @@ func (e *encoder) pairs(n *yaml.Node, depth int) ([]pair, error) {
 		}
 		name, ok := keyName(k)
 		if !ok {
-			return nil, e.fail(CodeSyntax, k, "a key must be a string", "")
+			return nil, e.fail(CodeSyntax, k, "a key must be a string", e.file.src.wayOut(k.Line, ""))
 		}
 		if first, repeated := at[name]; repeated {
 			e.file.diags.Add(diag.Diagnostic{Code: CodeDuplicate, Severity: diag.Error, Pos: e.file.src.span(k),

@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 		{"anchors and merges", "a.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: x}\na: &a {p: 1, q: 2}\nb: {<<: *a, q: 3}\nc: {<<: [{r: 1}, *a]}\nd: *a\n",
 			[]string{`a.yaml:1:1 v1 A x {"apiVersion":"v1","kind":"A","metadata":{"name":"x"},"a":{"p":1,"q":2},"b":{"q":3,"p":1},"c":{"r":1,"p":1,"q":2},"d":{"p":1,"q":2}}`}},
 		{"broken behind a good one", "a.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: x}\n---\nkind: [\n",
-			[]string{`a.yaml:1:1 v1 A x {"apiVersion":"v1","kind":"A","metadata":{"name":"x"}}`, `a.yaml:5: error WEIR1030: not YAML: did not find expected node content`}},
+			[]string{`a.yaml:1:1 v1 A x {"apiVersion":"v1","kind":"A","metadata":{"name":"x"}}`, `a.yaml:5:7: error WEIR1030: not YAML: did not find expected node content`}},
 		{"broken JSON", "a.json", "{\"kind\": \"A\",\n  x}", []string{`a.json:2:3: error WEIR1030: not JSON: invalid character 'x' looking for beginning of object key string`}},
 		{"half a JSON", "a.json", "{\"kind\": [1,", []string{`a.json:1:12: error WEIR1030: not JSON: unexpected EOF`}},
 		{"field twice", "a.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: x}\nspec:\n  é: {a: 1, a: 2}\n",
@@ -230,7 +230,7 @@ func TestReadFailures(t *testing.T) {
 			}
 		})
 	}
-	broken := "broken.yaml:1: error WEIR1030: not YAML: did not find expected node content"
+	broken := "broken.yaml:1:7: error WEIR1030: not YAML: did not find expected node content"
 	dangling := "dangling.yaml: error WEIR7012: cannot read: no such file or directory"
 	gone := "missing: error WEIR7012: cannot read: no such file or directory"
 	check("every failure shows", Limits{}, broken, dangling, gone)

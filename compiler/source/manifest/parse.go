@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -116,31 +114,13 @@ func (f *fileParse) yaml() {
 			return
 		}
 		if err != nil {
-			f.yamlError(err)
+			f.syntax(err)
 			return
 		}
 		if doc.Kind == yaml.DocumentNode && len(doc.Content) == 1 {
 			f.document(doc.Content[0])
 		}
 	}
-}
-
-var yamlLine = regexp.MustCompile(`^line (\d+): `)
-
-func (f *fileParse) yamlError(err error) {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	pos := diag.Position{File: f.src.name}
-	if m := yamlLine.FindStringSubmatch(text); m != nil {
-		if n, convErr := strconv.Atoi(m[1]); convErr == nil {
-			pos.Line = n
-		}
-		text = text[len(m[0]):]
-	}
-	if strings.Contains(text, "exceeded max depth") {
-		f.diags.Add(TooDeep(pos, f.limits.Depth))
-		return
-	}
-	f.errorAt(CodeSyntax, pos, "not YAML: "+firstLine(text), "nothing after this place in the file was read")
 }
 
 func (f *fileParse) jsonError(err error) {
