@@ -83,7 +83,7 @@ func (x *Explainer) Explain(q Question) (*Explanation, error) {
 	e := &Explanation{From: q.From.Name, To: q.To.Name, Port: q.Port.String(), Verdict: r.Word(), Status: r.Status,
 		Authentication: x.authText(&r)}
 	if q.Port.Name != "" {
-		e.Port = KeyText(r.Flow.Port)
+		e.Port = portsOf(r.flows)
 	}
 	if q.Request != nil {
 		e.Request = RequestLine(q.Request)
@@ -109,6 +109,17 @@ func (x *Explainer) Explain(q Question) (*Explanation, error) {
 	e.Audit = x.names.audit(x.places, &r, q.Request)
 	e.Decided = x.decided(q, &r, flow)
 	return e, nil
+}
+
+// portsOf are the numbers that a name stood for.
+func portsOf(flows []plan.Flow) string {
+	var out []string
+	for _, f := range flows {
+		if text := KeyText(f.Port); !slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return orList(out)
 }
 
 func protocolText(s ir.Space) string {
@@ -180,9 +191,7 @@ func (x *Explainer) side(d ir.Direction, q Question, r *Reply, f plan.Flow) Side
 	}
 	s := Side{Direction: d.String(), Of: x.sideName(t, r, subject), Verdict: o.Verdict.String(), Reason: o.Reason.String()}
 	v := &view{plan: x.plan, direction: d, subject: subject.Peer, peer: peer.Peer, key: f.Port, request: q.Request}
-	if c.Verdict != plan.Redirect {
-		v.request = nil
-	}
+	v.settle(c)
 	if sub := x.plan.SubjectOf(subject.Peer); sub != nil && subject.Frontend < 0 && tells(o.Reason) {
 		st := x.narrator.tell(v, sub)
 		for i := range st.tiers {

@@ -24,6 +24,16 @@ type view struct {
 	subject, peer plan.PeerIndex
 	key           plan.PortKey
 	request       *plan.Request
+	// settled says that the connection is decided for all its requests alike, so that no rule is asked about one (S22).
+	settled bool
+}
+
+// settle makes the view that of the connection where no request changes what its decision says.
+func (v *view) settle(c *plan.Decision) {
+	if c.Verdict != plan.Redirect {
+		v.request = nil
+		v.settled = c.Reason != plan.ByNoWaypoint && c.Reason != plan.ByCapacity
+	}
 }
 
 // flow is the flow that the view is of.

@@ -78,10 +78,11 @@ func (n *narrator) tier(v *view, s *plan.Subject, l ir.Layer, t ir.Tier, out *st
 			if !n.plan.Rules[i].Audit {
 				ts.looked++
 			}
-			if v.misses(i) == 0 {
-				matched = append(matched, i)
-			} else {
+			switch {
+			case v.misses(i) != 0:
 				out.missed = append(out.missed, i)
+			case !v.settled || !n.plan.Rules[i].HTTP:
+				matched = append(matched, i)
 			}
 		}
 	}
