@@ -10,7 +10,7 @@ import (
 type atoms struct {
 	blocks map[netip.Prefix]bool
 	// lengths are the prefix lengths in use, longest first, by family (0 is IPv4).
-	lengths [2][]int
+	lengths [families][]int
 }
 
 func newAtoms(blocks []netip.Prefix) atoms {
@@ -28,6 +28,9 @@ func (a *atoms) add(b netip.Prefix) {
 		*ls = slices.Insert(*ls, at, b.Bits())
 	}
 }
+
+// families is how many families of addresses there are.
+const families = 2
 
 func family(a netip.Addr) int {
 	if a.Is4() {

@@ -156,10 +156,10 @@ func frontendID(p *plan.Plan, f *plan.Frontend) plan.ID {
 		Peer plan.ID
 		Port plan.PortKey
 	}
-	seen := map[backend]bool{}
+	seen := map[backend]struct{}{}
 	for _, b := range f.Backends {
 		for _, i := range b.Peers {
-			seen[backend{p.Peers[i].ID, b.Port}] = true
+			seen[backend{p.Peers[i].ID, b.Port}] = struct{}{}
 		}
 	}
 	var backends [][]byte

@@ -41,11 +41,11 @@ func (c *compiler) buildFrontends() {
 // endpoints of its own family only (S3).
 func (c *compiler) addFrontends(f plan.Frontend, addrs []netip.Addr, all []plan.Backend) {
 	if len(addrs) == 0 {
-		f.Backends = all
-		c.plan.Frontends = append(c.plan.Frontends, f)
-		return
+		of := f
+		of.Backends = all
+		c.plan.Frontends = append(c.plan.Frontends, of)
 	}
-	for fam := range 2 {
+	for fam := range families {
 		of := f
 		for _, a := range addrs {
 			if family(a.Unmap()) == fam {

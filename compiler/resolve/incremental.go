@@ -206,19 +206,11 @@ func (n *Incremental) addIdentity(i int) {
 // freshRows builds the tables again in which the new identity is like no other. A table that asks for no set in
 // which the identity and some other one differ has its row already.
 func (n *Incremental) freshRows(i int) {
-	b := n.by
-	checked := map[*sideRef]bool{}
-	for _, s := range b.leastDifference(n.c, i) {
-		for _, side := range b.tables[s] {
-			if side.dead || checked[side] {
-				continue
-			}
-			checked[side] = true
-			t := n.c.plan.Subjects[side.subject].Tables[side.direction]
-			var buf [64]byte
-			if _, ok := t.Rows.Find(n.c.plan.RowKey(buf[:0], t, plan.PeerIndex(i))); !ok {
-				n.rebuild(side)
-			}
+	for _, side := range n.by.asking(n.by.leastDifference(n.c, i)) {
+		t := n.c.plan.Subjects[side.subject].Tables[side.direction]
+		var buf [64]byte
+		if _, ok := t.Rows.Find(n.c.plan.RowKey(buf[:0], t, plan.PeerIndex(i))); !ok {
+			n.rebuild(side)
 		}
 	}
 }

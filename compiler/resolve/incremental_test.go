@@ -112,3 +112,44 @@ func TestIncrementalFallsBack(t *testing.T) {
 		compare(t, 0, 0, inc.Plan(), cold)
 	}
 }
+
+// TestIncrementalLeavesTablesAlone: a table that has the new identity's row already is not compiled again, though the identity
+// is like nobody of its namespace.
+func TestIncrementalLeavesTablesAlone(t *testing.T) {
+	open := func(name string, keys ...string) ir.Policy {
+		p := mesh(name)
+		for _, k := range keys {
+			r := in(ir.Allow, from(ir.Selector{Pods: labels(k, "y")}), nil)
+			r.Plaintext = true
+			p.Rules = append(p.Rules, r)
+		}
+		return p
+	}
+	toWeb := open("b", "third")
+	toWeb.Subject = app("shop", "web")
+	w := newWorld(open("a", "first", "second"), toWeb)
+	labelled := func(ns, name, addr string, keys ...string) {
+		w.pod(ns, name, addr)
+		for _, k := range keys {
+			w.inv.Pods[len(w.inv.Pods)-1].Labels[k] = "y"
+		}
+	}
+	labelled("shop", "one", "10.0.1.1", "first")
+	labelled("shop", "two", "10.0.1.2", "second")
+	labelled("jobs", "both", "10.0.1.3", "first", "second")
+	inc := resolve.NewIncremental(resolve.Input{Policies: w.policies, Inventory: &w.inv, Config: w.cfg, Now: now})
+	of := func(pod string) *plan.Table { return inc.Plan().SubjectOf(end(inc.Plan(), pod).Peer).Tables[ir.Ingress] }
+	ofDB, ofWeb := of(db), of(web)
+	labelled("shop", "three", "10.0.1.4", "first", "second", "third")
+	if !inc.AddPod(w.inv.Pods[len(w.inv.Pods)-1]) {
+		t.Error("a pod with known labels is no quick change")
+	}
+	if of(db) != ofDB {
+		t.Error("db's table, which knows pods with both labels, was compiled again")
+	}
+	if of(web) == ofWeb {
+		t.Error("web's table, which knows no pod with the third label, was not compiled again")
+	}
+	cold, _ := w.compile(t)
+	compare(t, 0, 0, inc.Plan(), cold)
+}

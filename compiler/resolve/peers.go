@@ -329,7 +329,7 @@ func full(p netip.Prefix, blocks []netip.Prefix) bool {
 		whole := false
 		for _, b := range blocks {
 			whole = whole || b == h
-			if b.Bits() > h.Bits() && h.Contains(b.Addr()) {
+			if h.Contains(b.Addr()) {
 				in = append(in, b)
 			}
 		}

@@ -215,6 +215,20 @@ func (b *touched) register(c *compiler, at int32) {
 	b.sides = append(b.sides, sides)
 }
 
+// asking returns the sides whose tables ask for one of some sets, each once, without those that are gone.
+func (b *touched) asking(sets []int32) (out []*sideRef) {
+	seen := map[*sideRef]struct{}{}
+	for _, s := range sets {
+		for _, side := range b.tables[s] {
+			if _, again := seen[side]; !again && !side.dead {
+				seen[side] = struct{}{}
+				out = append(out, side)
+			}
+		}
+	}
+	return out
+}
+
 // bury counts a side that is gone under each set that its table asked for, and clears a list that is mostly gone.
 func (b *touched) bury(sets []int32) {
 	for _, s := range sets {

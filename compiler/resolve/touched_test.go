@@ -101,6 +101,22 @@ func TestLeastDifference(t *testing.T) {
 	}
 }
 
+// TestAsking: a new identity has to be looked up once in each table that asks for a set in which it differs.
+func TestAsking(t *testing.T) {
+	a, b, gone := &sideRef{subject: 1}, &sideRef{subject: 2}, &sideRef{subject: 3, dead: true}
+	by := &touched{tables: [][]*sideRef{{a}, {gone, b, a}, {b}, {gone}, nil}}
+	for _, c := range []struct {
+		sets []int32
+		want []*sideRef
+	}{
+		{nil, nil}, {[]int32{3, 4}, nil}, {[]int32{1}, []*sideRef{b, a}}, {[]int32{0, 1, 2}, []*sideRef{a, b}}, {[]int32{2, 0, 1, 3}, []*sideRef{b, a}},
+	} {
+		if got := by.asking(c.sets); !slices.Equal(got, c.want) {
+			t.Errorf("sets %v: %d sides ask, want %d", c.sets, len(got), len(c.want))
+		}
+	}
+}
+
 // TestLocalSets: sets that hold pods of named namespaces only are no reason to think a pod of another one different.
 func TestLocalSets(t *testing.T) {
 	c := grown()

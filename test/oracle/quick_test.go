@@ -34,6 +34,9 @@ func TestQuickPods(t *testing.T) {
 		{"on the host's network", false, func(_ *world, p *inventory.Pod) { p.HostNetwork = true }},
 		{"without an address", false, func(_ *world, p *inventory.Pod) { p.Addrs = nil }},
 		{"in a namespace that no object describes", false, func(_ *world, p *inventory.Pod) { p.Namespace = "nowhere" }},
+		{"with an address in the longer form", true, func(_ *world, p *inventory.Pod) {
+			p.Addrs = []netip.Addr{netip.AddrFrom16(address(podRange4, 50).As16())}
+		}},
 		{"with another's address", false, func(w *world, p *inventory.Pod) { p.Addrs = w.inv.Pods[web].Addrs }},
 		{"with a service's bare address", false, func(_ *world, p *inventory.Pod) { p.Addrs = []netip.Addr{address(podRange4, 60)} }},
 		{"that a service waits for", false, func(_ *world, p *inventory.Pod) { p.Name = "later" }},
