@@ -117,7 +117,7 @@ func (l *linter) cidr(r *plan.Rule, p *plan.Policy, peer *ir.Peer) bool {
 		except = append(except, e.Masked())
 	}
 	slices.SortFunc(except, netip.Prefix.Compare)
-	if plan.IsMulticast(block.Addr()) && plan.IsMulticast(lastOf(block)) {
+	if plan.IsMulticastBlock(block) {
 		if r.Action == ir.Allow {
 			l.add(CodeCIDR, diag.Warning, orPos(peer.Pos, r.Pos), block.String()+" matches nothing: multicast is denied, whatever a rule says", "leave it out")
 		}

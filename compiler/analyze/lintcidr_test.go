@@ -89,6 +89,7 @@ func TestCIDRMulticast(t *testing.T) {
 		"ff02::fb/128+pods":  "warning ff02::fb/128 matches nothing: multicast is denied, whatever a rule says",
 		"255.255.255.255/32": "warning 255.255.255.255/32 matches nothing: multicast is denied, whatever a rule says",
 		"192.0.0.0/2":        "",
+		"224.0.0.0/3":        "", // 240.0.0.0/4 is none
 	} {
 		for action, want := range map[ir.Action]string{ir.Allow: want, ir.Deny: ""} {
 			world := namesWorld()

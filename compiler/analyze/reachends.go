@@ -91,9 +91,10 @@ func (r *reacher) ends() []reachEnd {
 	l := &endList{at: map[string]int{}}
 	classes := r.nodeClasses()
 	r.podEnds(l, classes)
+	held := [2]func(plan.PeerIndex) bool{holders(r.plan, 0), holders(r.plan, 1)}
 	for i := range r.plan.Peers {
 		p := &r.plan.Peers[i]
-		if p.Kind != plan.WorldPeer {
+		if p.Kind != plan.WorldPeer || plan.IsMulticastBlock(p.Prefix) || !held[familyIndex(p.Prefix.Addr())](plan.PeerIndex(i)) { // S6: nothing gets to a group
 			continue
 		}
 		block := part{names: []string{p.Prefix.String()}, count: 1}
@@ -112,6 +113,16 @@ func (r *reacher) ends() []reachEnd {
 	r.classify(l)
 	slices.SortFunc(l.ends, func(a, b reachEnd) int { return cmp.Compare(a.name, b.name) })
 	return l.ends
+}
+
+// holders tells which identities of the world have an address of a family: a block that others take whole has none.
+func holders(p *plan.Plan, family int) func(plan.PeerIndex) bool {
+	ranges := worldRanges(p, family)
+	has := make([]bool, len(p.Peers))
+	for i := range ranges {
+		has[ranges[i].peer] = true
+	}
+	return func(i plan.PeerIndex) bool { return ranges == nil || has[i] }
 }
 
 // classify completes the ends once all of their parts are known.

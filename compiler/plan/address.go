@@ -62,3 +62,16 @@ func (t *AddressTable) Lookup(a netip.Addr) PeerIndex {
 func IsMulticast(a netip.Addr) bool {
 	return a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
+
+// IsMulticastBlock reports whether every address of a block is one that IsMulticast is about.
+func IsMulticastBlock(p netip.Prefix) bool {
+	a := p.Masked().Addr()
+	switch {
+	case p.IsSingleIP():
+		return IsMulticast(a)
+	case a.Is4():
+		return a.IsMulticast() && p.Bits() >= 4
+	default:
+		return a.IsMulticast() && p.Bits() >= 8
+	}
+}

@@ -27,3 +27,15 @@ func TestAddressTable(t *testing.T) {
 		t.Errorf("lengths %v and %v: each is there once", table.Lengths4, table.Lengths6)
 	}
 }
+
+// TestMulticastBlock is S6's ruling: 224.0.0.0/4, ff00::/8 and 255.255.255.255, and nothing that is only partly so.
+func TestMulticastBlock(t *testing.T) {
+	for s, want := range map[string]bool{
+		"224.0.0.0/4": true, "239.255.0.0/16": true, "239.1.1.1/32": true, "255.255.255.255/32": true, "ff00::/8": true, "ff02::fb/128": true, "239.1.2.3/16": true,
+		"224.0.0.0/3": false, "240.0.0.0/4": false, "255.255.255.254/31": false, "192.0.0.0/2": false, "fe00::/7": false, "::/0": false, "0.0.0.0/0": false, "223.255.255.255/32": false,
+	} {
+		if got := IsMulticastBlock(netip.MustParsePrefix(s)); got != want {
+			t.Errorf("%s: %t", s, got)
+		}
+	}
+}
