@@ -199,14 +199,16 @@ func (n *Names) pairs(q Question) ([]plan.Flow, error) {
 			if s.family != anyFamily && d.family != anyFamily && s.family != d.family || !n.hosts.exists(d) {
 				continue
 			}
-			k, err := n.portAt(q, d)
+			keys, err := n.portsAt(q, d)
 			if err != nil {
 				return nil, err
 			}
-			if s.node != nil {
-				flows = n.fromNode(flows, q, s, d, k)
-			} else {
-				flows = addFlow(flows, n.pair(q, s, d, k))
+			for _, k := range keys {
+				if s.node != nil {
+					flows = n.fromNode(flows, q, s, d, k)
+				} else {
+					flows = addFlow(flows, n.pair(q, s, d, k))
+				}
 			}
 		}
 	}
@@ -297,29 +299,43 @@ func addFlow(flows []plan.Flow, f plan.Flow) []plan.Flow {
 	return append(flows, f)
 }
 
-// portAt returns the port at one end of a question's destination; a service's was found by its own number or name.
-func (n *Names) portAt(q Question, d end) (plan.PortKey, error) {
-	if d.Frontend >= 0 {
-		return n.plan.Frontends[d.Frontend].Port, nil
+// portsAt returns the port at one end of a question's destination; a service's was found by its own number or name. A name
+// is looked up on the destination, where pods that no rule tells apart may have several numbers for it.
+func (n *Names) portsAt(q Question, d end) ([]plan.PortKey, error) {
+	switch {
+	case d.Frontend >= 0:
+		return []plan.PortKey{n.plan.Frontends[d.Frontend].Port}, nil
+	case q.Port.Name == "":
+		return []plan.PortKey{plan.Key(q.Port.Space, q.Port.Number)}, nil
 	}
-	k, ok := n.key(q.Port, d.Peer)
-	if !ok {
-		return 0, fmt.Errorf("%s has no container port named %q for %s that a rule names: write its number", q.To.Name, q.Port.Name, q.Port.Space)
-	}
-	return k, nil
-}
-
-// key returns the port key; a name is looked up on the destination.
-func (n *Names) key(p Port, dst plan.PeerIndex) (plan.PortKey, bool) {
-	if p.Name == "" {
-		return plan.Key(p.Space, p.Number), true
-	}
-	for _, np := range n.plan.Peers[dst].NamedPorts {
-		if np.Name == p.Name && np.Space == p.Space {
-			return plan.Key(np.Space, np.Number), true
+	var keys []plan.PortKey
+	var has []string
+	look := func(ports []plan.NamedPort) {
+		for _, p := range ports {
+			if k := plan.Key(p.Space, p.Number); p.Name == q.Port.Name && p.Space == q.Port.Space && !slices.Contains(keys, k) {
+				keys = append(keys, k)
+			}
+			if text := p.Space.String() + " " + p.Name; !slices.Contains(has, text) {
+				has = append(has, text)
+			}
 		}
 	}
-	return 0, false
+	look(n.plan.Peers[d.Peer].NamedPorts)
+	for _, i := range n.endpointsAt(q.To, d) {
+		look(n.plan.Endpoints[i].NamedPorts)
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("%s has no container port named %q for %s: it has %s", q.To.Name, q.Port.Name, q.Port.Space, orNothing(strings.Join(has, ", ")))
+	}
+	return keys, nil
+}
+
+// endpointsAt lists the pods, those with their node's network among them, that a target's end stands for.
+func (n *Names) endpointsAt(t *Target, d end) []int32 {
+	if t.Endpoints == nil {
+		return n.hosts.pods[d.Peer]
+	}
+	return slices.DeleteFunc(slices.Clone(t.Endpoints), func(i int32) bool { return !slices.Contains(n.plan.Endpoints[i].Peers, d.Peer) })
 }
 
 // reply asks the plan about one pair of ends, and a redirect's lists about the request. What is asked of the client is asked
@@ -410,14 +426,18 @@ func (n *Names) differ(q Question, a, b *Reply) error {
 	e := &DifferError{}
 	flow := func(r *Reply) string {
 		f := &r.Flow
-		return n.endText(q.From, f.Src, f.Dst) + " → " + n.endText(q.To, f.Dst, f.Src)
+		text := n.endText(q.From, f.Src, f.Dst) + " → " + n.endText(q.To, f.Dst, f.Src)
+		if a.Flow.Port != b.Flow.Port && f.Dst.Frontend < 0 { // one name for two numbers
+			text += " " + KeyText(f.Port)
+		}
+		return text
 	}
 	// What differs between the two pairs is an end's pod, or only the identity that one pod may get.
 	onlyAddress := func(t *Target, x, y plan.End) bool {
 		return x == y || x.Endpoint == y.Endpoint && x.Frontend == y.Frontend && (undecided(n.plan, x) || n.ofOneUndecided(t, x, y))
 	}
 	switch {
-	case onlyAddress(q.From, a.Flow.Src, b.Flow.Src) && onlyAddress(q.To, a.Flow.Dst, b.Flow.Dst):
+	case a.Flow.Port == b.Flow.Port && onlyAddress(q.From, a.Flow.Src, b.Flow.Src) && onlyAddress(q.To, a.Flow.Dst, b.Flow.Dst):
 		e.Address = true
 		e.Text = fmt.Sprintf("depends on the pod's address: %s or %s", word(a), word(b))
 	default:

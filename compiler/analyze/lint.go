@@ -58,6 +58,8 @@ type linter struct {
 	rowPeers map[*plan.Table][]plan.PeerIndex
 	// rows holds the rows of all identities in the tables that rowOf was asked about.
 	rows map[*plan.Table][]int
+	// hosted are the pods with their node's network.
+	hosted []int32
 	// endpointsOf lists the pods of each identity, found when first asked for.
 	endpointsOf [][]int32
 	// tried counts what needed has compared.
@@ -86,6 +88,11 @@ func Lint(n *Names) diag.List {
 	for i := range p.Peers {
 		if s := p.Peers[i].Subject; s >= 0 {
 			l.peersOf[s] = append(l.peersOf[s], plan.PeerIndex(i))
+		}
+	}
+	for i := range p.Endpoints {
+		if p.Endpoints[i].InNetwork != nil {
+			l.hosted = append(l.hosted, int32(i))
 		}
 	}
 	l.findDeciding()
@@ -133,9 +140,16 @@ func (l *linter) policy(i plan.PolicyIndex, pods bool) {
 			"take mode out to enforce it; until then, what it would change is recorded")
 	}
 	selected := len(l.subjects[i]) > 0
-	if pods && !selected {
+	hosted := l.onNodesNetwork(&p.Source.Subject)
+	switch {
+	case pods && !selected && hosted != "":
+		l.add(CodeNoSubject, l.emptiness(p), p.Pos, p.Object+" selects no pod"+l.noneDenied(i),
+			"its subject is "+selectorText(&p.Source.Subject)+"; that is only "+hosted+", "+isItsNode)
+	case pods && !selected:
 		l.add(CodeNoSubject, l.emptiness(p), p.Pos, p.Object+" selects no pod"+l.noneDenied(i),
 			"its subject is "+selectorText(&p.Source.Subject)+"; nothing that was read is that")
+	case hosted != "" && l.protects(i):
+		l.add(CodeNodesNetwork, diag.Note, p.Pos, p.Object+" does not protect "+hosted, "its subject is "+selectorText(&p.Source.Subject)+"; that is "+hosted+", too, "+isItsNode)
 	}
 	for _, r := range l.rules[i] {
 		if !l.plan.Rules[r].Source.Implied {

@@ -48,8 +48,9 @@ func (l *linter) emptyPeers(r *plan.Rule, p *plan.Policy) bool {
 		case peer.Pods != nil && (len(r.Source.Peers) > 1 || l.none(r)) && !l.anyPod(peer.Pods):
 			what, hint := l.noPod(peer.Pods)
 			l.add(CodeNoPeer, l.emptiness(p), orPos(peer.Pos, r.Pos), what+failsOpen(r.Action), hint)
-		default:
-			some = some || peer.Pods != nil
+		case peer.Pods != nil:
+			some = true
+			l.peerOnNodesNetwork(r, peer)
 		}
 	}
 	return !some
@@ -78,6 +79,9 @@ func (l *linter) noPod(s *ir.Selector) (what, hint string) {
 		return what, "the mesh's trust domain is " + l.plan.TrustDomain + ", and no pod has an identity of another"
 	case s.SPIFFE != nil:
 		return what, "no enrolled pod that was read has this identity: spiffe://" + l.plan.TrustDomain + "/ns/NAMESPACE/sa/ACCOUNT"
+	}
+	if hosted := l.onNodesNetwork(s); hosted != "" {
+		return what, "that is only " + hosted + ", " + isItsNode + ": " + nameTheNode
 	}
 	return what, "nothing that was read has these labels, namespace or account"
 }

@@ -305,6 +305,12 @@ type Endpoint struct {
 	// verdict hangs on the address, each one that the pod may get (S4).
 	Peers    []PeerIndex
 	Attached bool
+	// NamedPorts are all that its containers name, for questions: an identity has only those that some rule names. Not in a
+	// digest, nor in a node's part.
+	NamedPorts []NamedPort
+	// InNetwork is, of a pod with its node's network, what selectors would look at if it had one of its own (S1); else nil.
+	// Not in a digest, nor in a node's part.
+	InNetwork *Peer
 	// Touched names an object that was not understood and may change who reaches the pod and whom it reaches: what can be
 	// said of its connections is unknown, while what is known of them is enforced (S33). Empty for none.
 	Touched string

@@ -150,8 +150,7 @@ func (n *Incremental) quickPod(p *inventory.Pod) bool {
 
 func (n *Incremental) addPod(p *inventory.Pod) {
 	c := n.c
-	e := plan.Endpoint{Namespace: p.Namespace, Name: p.Name, Workload: p.Workload.Kind + "/" + p.Workload.Name, Node: p.Node,
-		Declared: p.Declared, Replicas: p.Replicas, Touched: p.Touched, Pos: p.Pos}
+	e := c.peers.endpoint(p)
 	for _, a := range p.Addrs {
 		a = a.Unmap()
 		known := len(c.plan.Peers)

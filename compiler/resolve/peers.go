@@ -193,8 +193,7 @@ func (b *peerBuilder) own(a netip.Addr, peer plan.PeerIndex, who string, pos dia
 func (b *peerBuilder) pods(pods []inventory.Pod) {
 	for i := range pods {
 		p := &pods[i]
-		e := plan.Endpoint{Namespace: p.Namespace, Name: p.Name, Workload: p.Workload.Kind + "/" + p.Workload.Name, Node: p.Node,
-			HostNetwork: p.HostNetwork, Declared: p.Declared, Replicas: p.Replicas, Touched: p.Touched, Pos: p.Pos}
+		e := b.endpoint(p)
 		switch {
 		case p.HostNetwork:
 			b.hostPod(p, &e)
@@ -210,6 +209,22 @@ func (b *peerBuilder) pods(pods []inventory.Pod) {
 		}
 		b.c.plan.Endpoints = append(b.c.plan.Endpoints, e)
 	}
+}
+
+// endpoint is what the plan says of a pod, apart from its addresses and their identities.
+func (b *peerBuilder) endpoint(p *inventory.Pod) plan.Endpoint {
+	e := plan.Endpoint{Namespace: p.Namespace, Name: p.Name, Workload: p.Workload.Kind + "/" + p.Workload.Name, Node: p.Node,
+		HostNetwork: p.HostNetwork, Declared: p.Declared, Replicas: p.Replicas, Touched: p.Touched, Pos: p.Pos}
+	for _, n := range p.Ports {
+		if n.Name != "" {
+			e.NamedPorts = append(e.NamedPorts, plan.NamedPort{Name: n.Name, Space: n.Space, Number: n.Number})
+		}
+	}
+	if p.HostNetwork {
+		is := b.selected(p)
+		e.InNetwork = &is
+	}
+	return e
 }
 
 // hostPod is the node it runs on (S1).
@@ -229,14 +244,25 @@ func (b *peerBuilder) hostPod(p *inventory.Pod, e *plan.Endpoint) {
 	}
 }
 
-func (b *peerBuilder) pod(p *inventory.Pod, blocks []netip.Prefix) plan.PeerIndex {
+// selected is what selectors look at in a pod with a network of its own.
+func (b *peerBuilder) selected(p *inventory.Pod) plan.Peer {
 	id := plan.Peer{Kind: plan.PodPeer, Namespace: p.Namespace, NamespaceLabels: b.nsLabels[p.Namespace], ServiceAccount: p.ServiceAccount,
-		CIDRs: blocks, Labels: map[string]string{}, Waypoint: plan.None}
+		Labels: map[string]string{}, Waypoint: plan.None}
 	for k, v := range p.Labels {
 		if b.c.labels.podKeys[k] {
 			id.Labels[k] = v
 		}
 	}
+	if cfg := &b.c.in.Config; matchesAny(cfg.Enrolled, &id) {
+		id.Enrolled = true
+		id.SPIFFE = fmt.Sprintf("spiffe://%s/ns/%s/sa/%s", cfg.TrustDomain, p.Namespace, p.ServiceAccount)
+	}
+	return id
+}
+
+func (b *peerBuilder) pod(p *inventory.Pod, blocks []netip.Prefix) plan.PeerIndex {
+	id := b.selected(p)
+	id.CIDRs = blocks
 	for _, n := range p.Ports {
 		if n.Name != "" && b.c.labels.ports[portName{n.Name, n.Space}] {
 			id.NamedPorts = append(id.NamedPorts, plan.NamedPort{Name: n.Name, Space: n.Space, Number: n.Number})
@@ -245,12 +271,8 @@ func (b *peerBuilder) pod(p *inventory.Pod, blocks []netip.Prefix) plan.PeerInde
 	slices.SortFunc(id.NamedPorts, compareNamedPort)
 	id.NamedPorts = slices.Compact(id.NamedPorts)
 	cfg := &b.c.in.Config
-	if matchesAny(cfg.Enrolled, &id) {
-		id.Enrolled = true
-		id.SPIFFE = fmt.Sprintf("spiffe://%s/ns/%s/sa/%s", cfg.TrustDomain, p.Namespace, p.ServiceAccount)
-		if cfg.Waypoint != inventory.WaypointNone && (cfg.Waypoints == nil || matchesAny(cfg.Waypoints, &id)) {
-			id.Waypoint = b.waypoint(p.Namespace, p.ServiceAccount)
-		}
+	if id.Enrolled && cfg.Waypoint != inventory.WaypointNone && (cfg.Waypoints == nil || matchesAny(cfg.Waypoints, &id)) {
+		id.Waypoint = b.waypoint(p.Namespace, p.ServiceAccount)
 	}
 	return b.intern(id)
 }
