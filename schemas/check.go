@@ -13,8 +13,8 @@ type Problem struct {
 	Class Class
 	// Field is the name of a field that is missing from what Path leads to.
 	Field string
-	// Message is one line that says what is wrong.
-	Message string
+	// Message is one line that says what is wrong; Hint, where it is not empty, the way out.
+	Message, Hint string
 }
 
 // Class is a kind of problem.
@@ -79,6 +79,7 @@ func (c *checker) rule(message string, below ...string) { c.refuse(BrokenRule, m
 // wrongType notes a value of another type than the language's.
 func (c *checker) wrongType(want string, v any) {
 	c.refuse(WrongType, want+" is needed here, not "+describe(v))
+	c.problems[len(c.problems)-1].Hint = quoting(want, v)
 }
 
 // below checks v as what lies at name.

@@ -146,3 +146,18 @@ func describe(v any) string {
 		return "a number"
 	}
 }
+
+// quoting is the way out where only the quotes are wrong.
+func quoting(want string, v any) string {
+	switch v := v.(type) {
+	case bool, int, int32, int64, float64, json.Number:
+		if want == "a string" {
+			return "put it in quotes"
+		}
+	case string:
+		if _, err := strconv.ParseInt(v, 10, 64); err == nil && want == "a whole number" || (v == "true" || v == "false") && want == "true or false" {
+			return "leave the quotes out"
+		}
+	}
+	return ""
+}

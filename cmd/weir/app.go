@@ -36,7 +36,7 @@ type app struct {
 // flags are those that every verb shares.
 type flags struct {
 	files      []string
-	namespace  string
+	namespace  namespaceName
 	strict     bool
 	lenient    bool
 	color      string
@@ -111,10 +111,11 @@ Exit status: 0 clean; 1 the input is wrong, or a test failed; 2 Weir could not t
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
+	a.flags.namespace = "default"
 	a.flags.evalTime, a.flags.evalMemory = positiveTime(cuesrc.DefaultTimeout), byteSize(cuesrc.DefaultMemory)
 	p := root.PersistentFlags()
 	p.StringArrayVarP(&a.flags.files, "file", "f", nil, "file or folder to read, .cue, .yaml or .json, or - for stdin (repeatable; default .)")
-	p.StringVarP(&a.flags.namespace, "namespace", "n", "default", "namespace of objects that name none")
+	p.VarP(&a.flags.namespace, "namespace", "n", "namespace of objects that name none")
 	p.BoolVar(&a.flags.strict, "strict", false, "warnings fail, too")
 	p.BoolVar(&a.flags.lenient, "lenient", false, "go on where a kind is not understood; what it may touch is unknown")
 	p.StringVar(&a.flags.color, "color", "auto", "colour: auto, always or never")

@@ -22,7 +22,7 @@ func (a *app) paths(args []string) []string {
 
 // options turns the shared flags into what compile.Compile takes.
 func (a *app) options(args []string) (compile.Options, error) {
-	o := compile.Options{Paths: a.paths(args), Stdin: a.in, Namespace: a.flags.namespace, Lenient: a.flags.lenient, Now: time.Now(),
+	o := compile.Options{Paths: a.paths(args), Stdin: a.in, Namespace: string(a.flags.namespace), Lenient: a.flags.lenient, Now: time.Now(),
 		CUE: cuesrc.Options{Timeout: time.Duration(a.flags.evalTime), Memory: int64(a.flags.evalMemory)}}
 	if a.flags.now != "" {
 		t, err := time.Parse(time.RFC3339, a.flags.now)
@@ -136,7 +136,7 @@ func (a *app) names(r *compile.Result) (*analyze.Names, error) {
 	if err != nil {
 		return nil, exit(statusUnknown, fmt.Errorf("preparing the plan: %w", err))
 	}
-	n.Namespace = a.flags.namespace
+	n.Namespace = string(a.flags.namespace)
 	return n, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // positiveTime is a flag for a duration that must be more than 0.
@@ -26,6 +28,24 @@ func (d *positiveTime) Set(s string) error {
 
 // Type names the flag's value in usage lines.
 func (*positiveTime) Type() string { return "time" }
+
+// namespaceName is a flag for a namespace.
+type namespaceName string
+
+// String writes the name.
+func (n *namespaceName) String() string { return string(*n) }
+
+// Set reads a name.
+func (n *namespaceName) Set(s string) error {
+	if len(validation.IsDNS1123Label(s)) > 0 {
+		return errors.New(`write the name of a namespace: lower-case letters, digits and "-", at most 63`)
+	}
+	*n = namespaceName(s)
+	return nil
+}
+
+// Type names the flag's value in usage lines.
+func (*namespaceName) Type() string { return "string" }
 
 // maxGeneration is the last generation: up to it a number of JSON, and a sample of Prometheus, is exact wherever it is
 // read (RFC 8259 section 6).

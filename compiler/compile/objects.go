@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/source/cuesrc"
@@ -34,11 +36,21 @@ func (r *Result) tests(bundle *cuesrc.Bundle) {
 	}
 }
 
-// referenceGrant is the part of gateway.networking.k8s.io's ReferenceGrant that routes need.
+// referenceGrant is gateway.networking.k8s.io's ReferenceGrant.
 type referenceGrant struct {
-	Spec struct {
-		From []struct{ Group, Kind, Namespace string } `json:"from"`
-		To   []struct{ Group, Kind, Name string }      `json:"to"`
+	metav1.TypeMeta `json:",inline"`
+	Metadata        metav1.ObjectMeta `json:"metadata"`
+	Spec            struct {
+		From []struct {
+			Group     string `json:"group"`
+			Kind      string `json:"kind"`
+			Namespace string `json:"namespace"`
+		} `json:"from"`
+		To []struct {
+			Group string `json:"group"`
+			Kind  string `json:"kind"`
+			Name  string `json:"name"`
+		} `json:"to"`
 	} `json:"spec"`
 }
 
@@ -49,8 +61,8 @@ func isReferenceGrant(o *manifest.Object) bool {
 // grants reads which namespaces' MeshRoutes may name services of the grant's namespace (S26).
 func (r *Result) grants(o *manifest.Object, namespace string) {
 	var g referenceGrant
-	if err := json.Unmarshal(o.JSON, &g); err != nil {
-		r.Diagnostics.Add(diag.Diagnostic{Code: manifest.CodeWrongType, Severity: diag.Error, Pos: o.Pos("spec"), Message: "cannot read the ReferenceGrant: " + err.Error()})
+	found := append(o.DecodeKnown(&g), o.CheckNames()...)
+	if r.Diagnostics = append(r.Diagnostics, found...); found.HasErrors() {
 		return
 	}
 	for i, from := range g.Spec.From {

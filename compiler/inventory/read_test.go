@@ -334,7 +334,7 @@ func TestReadFindings(t *testing.T) {
 				"in.yaml:11:44: error WEIR5003: Deployment d attaches to further networks (k8s.v1.cni.cncf.io/networks), which Weir does not understand",
 				"in.yaml:15:31: error WEIR5003: Namespace nn has a network of its own (k8s.ovn.org/primary-user-defined-network), which Weir does not understand"}, Counts{}},
 		{"bad addresses and fields", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {hostNetwrok: true}\nstatus: {podIP: 10.0.0}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: q}\nspec: []\n", false,
-			[]string{"in.yaml:4:8: warning WEIR1035: unknown field \"hostNetwrok\"", "in.yaml:10:7: error WEIR1034: spec must be a mapping, not a array",
+			[]string{"in.yaml:4:8: warning WEIR1035: unknown field \"hostNetwrok\"", "in.yaml:10:7: error WEIR1034: spec must be a mapping, not a list",
 				"in.yaml:5:17: error WEIR1036: \"10.0.0\" is no address"}, Counts{}},
 		{"a kustomization that only lists files is counted", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [a.yaml, sub]\nimages: [{name: x, newTag: y}]\n", false, nil, Counts{"Kustomization": 1}},
 		{"one that changes them or brings others is not understood (S33)", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: prod\nresources: [a.yaml, ../base, 'https://example.org/x?ref=1']\npatches: []\n", false,

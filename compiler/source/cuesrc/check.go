@@ -42,7 +42,7 @@ func problems(out *Object, ps []schemas.Problem, data []byte) diag.List {
 }
 
 func problem(out *Object, p schemas.Problem, path string, value any) diag.Diagnostic {
-	d := diag.Diagnostic{Severity: diag.Error, Pos: out.Pos(path), Message: p.Message}
+	d := diag.Diagnostic{Severity: diag.Error, Pos: out.Pos(path), Message: p.Message, Hint: p.Hint}
 	switch p.Class {
 	case schemas.UnknownField:
 		known, _ := schemas.Fields(out.Kind, p.Path[:len(p.Path)-1]...)

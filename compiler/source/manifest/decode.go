@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -35,7 +34,9 @@ func (o *Object) decode(into any, unknown diag.Code, severity diag.Severity) dia
 	var out diag.List
 	strict, err := strictjson.UnmarshalStrict(o.JSON, into)
 	if err != nil {
-		out.Add(o.typeFinding(err))
+		if out = o.misfits(reflect.TypeOf(into)); len(out) == 0 { // it must not pass
+			out.Add(diag.Diagnostic{Code: CodeWrongType, Severity: diag.Error, Pos: o.Pos(""), Message: "cannot read the " + o.Kind + ": " + firstLine(err.Error())})
+		}
 	}
 	for _, s := range strict {
 		var fe strictjson.FieldError
@@ -52,37 +53,6 @@ func (o *Object) decode(into any, unknown diag.Code, severity diag.Severity) dia
 		out.Add(d)
 	}
 	return out
-}
-
-func (o *Object) typeFinding(err error) diag.Diagnostic {
-	d := diag.Diagnostic{Code: CodeWrongType, Severity: diag.Error, Pos: o.Pos(""), Message: "cannot read the " + o.Kind + ": " + firstLine(err.Error())}
-	var te *json.UnmarshalTypeError
-	if errors.As(err, &te) && te.Field != "" {
-		d.Pos = o.PosAt(te.Offset)
-		d.Pos.Path = te.Field
-		d.Message = fmt.Sprintf("%s must be %s, not a %s", te.Field, typeName(te.Type), te.Value)
-		if te.Type.Kind() == reflect.String {
-			d.Hint = "put it in quotes"
-		}
-	}
-	return d
-}
-
-func typeName(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.String:
-		return "a string"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Slice, reflect.Array:
-		return "a list"
-	case reflect.Struct, reflect.Map:
-		return "a mapping"
-	case reflect.Pointer:
-		return typeName(t.Elem())
-	default:
-		return "a number (" + t.String() + ")"
-	}
 }
 
 // fieldNames lists the names that the struct at the path's parent has.

@@ -18,8 +18,6 @@ type encoder struct {
 	buf  []byte
 	// inAlias is above 0 while inside what an alias repeats.
 	inAlias int
-	// trace, when set, is told where each value starts in the JSON.
-	trace func(offset int, n *yaml.Node)
 }
 
 // errReported says that the finding was added already.
@@ -48,9 +46,6 @@ func (e *encoder) value(n *yaml.Node, depth int) error {
 		if e.file.aliases--; e.file.aliases < 0 {
 			return e.fail(CodeLimit, n, fmt.Sprintf("aliases repeat more than %d values (limit on aliases)", e.file.limits.AliasNodes), "write the values out")
 		}
-	}
-	if e.trace != nil {
-		e.trace(len(e.buf), n)
 	}
 	switch n.Kind {
 	case yaml.MappingNode:

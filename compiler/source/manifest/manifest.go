@@ -132,8 +132,12 @@ func (r *reader) findRepeats() {
 			first[k] = o
 			continue
 		}
-		r.diags.Add(diag.Diagnostic{Code: CodeTwice, Severity: diag.Error, Pos: o.Pos("metadata.name"),
-			Message: o.Ref() + " is given twice", Hint: "keep one of the two",
-			Related: []diag.Related{{Pos: f.Pos("metadata.name"), Message: "first given here"}}})
+		hint := "keep one of the two"
+		if o.generated || f.generated {
+			hint = "give each a name: what the API server will make of generateName is not known"
+		}
+		r.diags.Add(diag.Diagnostic{Code: CodeTwice, Severity: diag.Error, Pos: o.Pos(o.NamePath()),
+			Message: o.Ref() + " is given twice", Hint: hint,
+			Related: []diag.Related{{Pos: f.Pos(f.NamePath()), Message: "first given here"}}})
 	}
 }

@@ -18,8 +18,9 @@ type Object struct {
 	// JSON is the whole object.
 	JSON []byte
 
-	src  *source
-	node *yaml.Node
+	generated bool // Name is metadata.generateName
+	src       *source
+	node      *yaml.Node
 }
 
 // Group is the API group; empty is the core group.
@@ -161,20 +162,5 @@ func (s *source) span(n *yaml.Node) diag.Position {
 	case len(rest) > 0 && rest[0] == '\'' && bytes.HasPrefix(rest[1:], []byte(n.Value)):
 		p.EndCol = p.Col + len(n.Value) + 2
 	}
-	return p
-}
-
-// PosAt is the place of the value that holds an offset of JSON, as a decoder reports it.
-func (o *Object) PosAt(offset int64) diag.Position {
-	at := o.node
-	e := encoder{file: &fileParse{reader: &reader{limits: Limits{}.withDefaults()}, src: o.src, aliases: 1 << 30}}
-	e.trace = func(start int, n *yaml.Node) {
-		if int64(start) < offset {
-			at = n
-		}
-	}
-	_ = e.value(o.node, 0) // it was encoded once already
-	p := o.src.span(at)
-	p.Object = o.Ref()
 	return p
 }

@@ -30,6 +30,7 @@ func Is(o *manifest.Object) bool {
 // Lower makes the policy of an object. An object that names no namespace is in defaultNamespace. Where the findings
 // hold an error the policy isolates in both directions and allows nothing, so that a plan made of it opens nothing.
 func Lower(o *manifest.Object, defaultNamespace string) (ir.Policy, diag.List) {
+	names := o.CheckNames()
 	placed := *o
 	placed.Namespace = o.NamespaceOr(defaultNamespace)
 	o = &placed
@@ -45,6 +46,7 @@ func Lower(o *manifest.Object, defaultNamespace string) (ir.Policy, diag.List) {
 	if l.diags = o.DecodeStrict(&np); o.APIVersion != netv1.SchemeGroupVersion.String() {
 		l.invalid("apiVersion", o.APIVersion+" is not a version of NetworkPolicy", "use networking.k8s.io/v1")
 	}
+	l.diags = append(l.diags, names...)
 	if !l.diags.HasErrors() {
 		l.spec(&np.Spec)
 	}
@@ -59,6 +61,8 @@ type lowering struct {
 	object *manifest.Object
 	policy ir.Policy
 	diags  diag.List
+	// typesUnknown says that policyTypes is in error: what it leaves out is not known.
+	typesUnknown bool
 }
 
 func (l *lowering) errorAt(code diag.Code, path, message, hint string) {
@@ -108,6 +112,7 @@ func (l *lowering) isolation(s *netv1.NetworkPolicySpec) {
 		case netv1.PolicyTypeEgress:
 			iso[ir.Egress] = true
 		default:
+			l.typesUnknown = true
 			l.invalid(fmt.Sprintf("spec.policyTypes[%d]", i), fmt.Sprintf("%q is no policy type", t), "write Ingress or Egress")
 		}
 	}
@@ -124,6 +129,9 @@ func (l *lowering) rule(d ir.Direction, i int, list, peersField string, peers []
 		r.Ports = append(r.Ports, l.port(fmt.Sprintf("%s.ports[%d]", path, j), &ports[j]))
 	}
 	if !l.policy.Isolate[d] {
+		if l.typesUnknown {
+			return
+		}
 		// The rules of a direction that policyTypes leaves out do nothing.
 		l.diags.Add(diag.Diagnostic{Code: CodeIdle, Severity: diag.Warning, Pos: r.Pos,
 			Message: fmt.Sprintf("this rule does nothing: policyTypes leaves %s out", d),

@@ -140,6 +140,7 @@ func TestLower(t *testing.T) {
 func TestLowerRefuses(t *testing.T) {
 	for spec, want := range map[string]string{
 		"  podSelector: {}\n  policyTypes: [ingress]":                                                    `np.yaml:6:17: error WEIR1037: "ingress" is no policy type`,
+		"  podSelector: {}\n  policyTypes: [ingress]\n  ingress: [{}]":                                   `np.yaml:6:17: error WEIR1037: "ingress" is no policy type`, // and not that the rule does nothing
 		"  podSelector: {}\n  ingress: [{from: [{}]}]":                                                   `np.yaml:6:21: error WEIR1037: a peer is empty`,
 		"  podSelector: {}\n  ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}, podSelector: {}}]}]":       `np.yaml:6:21: error WEIR1037: a peer with ipBlock has nothing else`,
 		"  podSelector: {}\n  ingress: [{from: [{ipBlock: {cidr: 10.0.0.0}}]}]":                          `np.yaml:6:38: error WEIR1037: "10.0.0.0" is no address block`,
@@ -159,7 +160,7 @@ func TestLowerRefuses(t *testing.T) {
 		"  podSelector: {matchLabels: {a/b/c: x}}":                                                       `np.yaml:5:38: error WEIR1038: "a/b/c" is no label key`,
 		"  podSelector: {matchLabels: {a: -x}}":                                                          `np.yaml:5:34: error WEIR1038: "-x" is no label value`,
 		"  podSelector: {}\n  ingres: []":                                                                `np.yaml:6:3: error WEIR1004: unknown field "ingres"`,
-		"  podSelector: {matchLabels: {a: 1}}":                                                           `np.yaml:5:34: error WEIR1034: spec.podSelector.matchLabels must be a string, not a number`,
+		"  podSelector: {matchLabels: {a: 1}}":                                                           `np.yaml:5:34: error WEIR1034: spec.podSelector.matchLabels.a must be a string, not the number 1`,
 	} {
 		p, diags := lower(t, head+spec)
 		if d := cmp.Diff([]string{want}, diags); d != "" {
@@ -188,6 +189,10 @@ func TestLowerPlaces(t *testing.T) {
 	}
 	if pos := p.Rules[0].Pos; pos.Object != "NetworkPolicy default/np" || pos.Path != "spec.ingress[0]" {
 		t.Errorf("%+v", pos)
+	}
+	_, diags = lower(t, "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: np, namespace: Shop}\nspec: {podSelector: {}}\n")
+	if d := cmp.Diff([]string{`np.yaml:3:33: error WEIR1041: metadata.namespace "Shop" is no name`}, diags); d != "" {
+		t.Error(d)
 	}
 	_, diags = lower(t, strings.Replace(head, "io/v1", "io/v1beta1", 1)+"  podSelector: {}")
 	if d := cmp.Diff([]string{"np.yaml:1:13: error WEIR1037: networking.k8s.io/v1beta1 is not a version of NetworkPolicy"}, diags); d != "" {

@@ -29,6 +29,9 @@ func (o manifestObject) Decode(into any) diag.List {
 	}
 	dropServerFields(v)
 	var out diag.List
+	if o.NamePath() != "metadata.name" { // of which the schema knows nothing
+		out = o.CheckNames()
+	}
 	for _, p := range schemas.Check(o.Kind, v) {
 		out.Add(o.problem(v, p))
 	}
@@ -72,7 +75,7 @@ func dropServerFields(v map[string]any) {
 // problem turns what the schema says into a finding at its place.
 func (o manifestObject) problem(v any, p schemas.Problem) diag.Diagnostic {
 	path, value := follow(v, p.Path)
-	d := diag.Diagnostic{Code: CodeValue, Severity: diag.Error, Pos: o.Pos(path), Message: p.Message}
+	d := diag.Diagnostic{Code: CodeValue, Severity: diag.Error, Pos: o.Pos(path), Message: p.Message, Hint: p.Hint}
 	switch value.(type) {
 	case map[string]any, []any:
 		d.Code = CodeRule
