@@ -339,38 +339,23 @@ func (n *Incremental) addPolicy(p *ir.Policy) {
 	}
 	c.written.add(c.plan.Policies[i].ID)
 	b.addPolicy(p, int32(i))
-	attached := false
 	c.index.selector(&p.Subject).each(func(peer int) {
-		was := c.attached(peer)
 		at, _ := slices.BinarySearchFunc(c.selecting[peer], p, func(k int32, p *ir.Policy) int { return comparePolicies(c.policies[k], p) })
 		c.selecting[peer] = slices.Insert(slices.Clone(c.selecting[peer]), at, int32(i))
 		n.leave(peer)
 		if s, ok := c.subjectOf(peer); ok {
 			n.join(peer, &s)
 		}
-		attached = attached || c.attached(peer) != was
 	})
-	if attached {
-		n.attachAgain()
-	}
+	n.attachAgain()
 }
 
-// attached reports whether the datapath is attached to an identity's pods.
-func (c *compiler) attached(peer int) bool {
-	s := c.plan.SubjectOf(plan.PeerIndex(peer))
-	return s != nil && s.Attached
-}
-
-// addBlocks makes identities of the blocks that a policy is the first to name, wider ones first.
+// addBlocks makes identities of the blocks of a policy that have none, wider ones first.
 func (c *compiler) addBlocks(n *Incremental, p *ir.Policy) {
 	m := newMentioned()
 	m.policy(p)
 	for _, block := range sortedPrefixes(m.allBlocks) {
-		if c.atoms.blocks[block] {
-			continue
-		}
 		c.atoms.add(block)
-		c.labels.allBlocks = append(c.labels.allBlocks, block)
 		if inAny(c.plan.Ranges, block) {
 			continue
 		}

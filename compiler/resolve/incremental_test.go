@@ -138,7 +138,9 @@ func TestIncrementalLeavesTablesAlone(t *testing.T) {
 	labelled("shop", "two", "10.0.1.2", "second")
 	labelled("jobs", "both", "10.0.1.3", "first", "second")
 	inc := resolve.NewIncremental(resolve.Input{Policies: w.policies, Inventory: &w.inv, Config: w.cfg, Now: now})
-	of := func(pod string) *plan.Table { return inc.Plan().SubjectOf(end(inc.Plan(), pod).Peer).Tables[ir.Ingress] }
+	of := func(pod string) *plan.Table {
+		return inc.Plan().SubjectOf(end(inc.Plan(), pod).Peer).Tables[ir.Ingress]
+	}
 	ofDB, ofWeb := of(db), of(web)
 	labelled("shop", "three", "10.0.1.4", "first", "second", "third")
 	if !inc.AddPod(w.inv.Pods[len(w.inv.Pods)-1]) {

@@ -30,7 +30,8 @@ func (b *tableBuilder) decide(m bitset) uint16 {
 	if !fresh {
 		return b.memo[number]
 	}
-	b.memo = append(b.memo[:number], 0)
+	var later uint16 // the decision has its place when what may follow it has one
+	b.memo = append(b.memo[:number], later)
 	d := b.judge(m)
 	next, t := b.afterNextEnd(m)
 	for next != nil {
@@ -53,7 +54,7 @@ func (b *tableBuilder) afterNextEnd(m bitset) (bitset, int64) {
 		}
 	}
 	if end == math.MaxInt64 {
-		return nil, 0
+		return nil, end
 	}
 	out := m.clone()
 	for i := range b.chain.slots {

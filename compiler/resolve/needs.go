@@ -24,16 +24,15 @@ type Cell struct {
 // where it can't tell: whether an object still isolates without its only allow is what its source says (S11).
 func Needs(p *plan.Plan, c Cell, r plan.RuleIndex) bool {
 	slots := cellSlots(p, c.Rules)
-	if !MayIsolate(p, r) && unheard(slots, r) {
+	if !MayIsolate(p, r) && unheard(p, slots, r) {
 		return false
 	}
-	moments := []int64{0}
+	now := p.Now.Unix()
+	moments := map[int64]struct{}{now: {}}
 	for i := range slots {
-		if end := slots[i].notAfter; end != 0 && !slices.Contains(moments, end) {
-			moments = append(moments, end)
-		}
+		moments[max(now, slots[i].notAfter)] = struct{}{}
 	}
-	for _, at := range moments {
+	for at := range moments {
 		var with, without []slot
 		for _, s := range slots {
 			if s.notAfter != 0 && s.notAfter <= at {
@@ -52,16 +51,20 @@ func Needs(p *plan.Plan, c Cell, r plan.RuleIndex) bool {
 }
 
 // unheard reports whether a slot before the rule's, which is always there and matches every request, is asked in its place:
-// of its object, or of the namespace tier, of which the first match holds. It is a quick look; no says nothing.
-func unheard(slots []slot, r plan.RuleIndex) bool {
-	at := slices.IndexFunc(slots, func(s slot) bool { return s.rule == r })
-	if at < 0 {
-		return true
+// of its object, or of its layer's namespace tier, of which the first match holds. It is a quick look; no says nothing.
+func unheard(p *plan.Plan, slots []slot, r plan.RuleIndex) bool {
+	own := p.Rules[r].Policy
+	for i := range slots {
+		s := &slots[i]
+		if s.rule == r {
+			break
+		}
+		inPlace := s.policy == own || s.tier == ir.Namespace && s.layer == p.Policies[own].Layer
+		if inPlace && s.http == nil && !s.audit && s.notAfter == 0 {
+			return true
+		}
 	}
-	own := &slots[at]
-	return slices.ContainsFunc(slots[:at], func(s slot) bool {
-		return s.layer == own.layer && s.tier == own.tier && (s.policy == own.policy || s.tier == ir.Namespace) && s.http == nil && !s.audit && s.notAfter == 0
-	})
+	return false
 }
 
 // changes compares a cell with a rule and without it, in both chains.
@@ -109,7 +112,7 @@ func rankIn(p *plan.Plan, i plan.RuleIndex) int {
 func cellChain(p *plan.Plan, cell *Cell, slots []slot, gone plan.RuleIndex) *chain {
 	// That a waypoint serves the destination is assumed: without one, what differs with one may be denied alike.
 	c := &chain{slots: slots, enrolled: cell.Subject.Enrolled, direction: cell.Direction, served: true,
-		special: special{provable: len(slots), waypoint: len(slots) + 1}}
+		special: specialsAfter(len(slots))}
 	for l := range c.isolation {
 		c.isolation[l] = [2]plan.PolicyIndex{plan.None, plan.None}
 	}
@@ -120,11 +123,11 @@ func cellChain(p *plan.Plan, cell *Cell, slots []slot, gone plan.RuleIndex) *cha
 			other, otherEnforced := otherAllows(pol, p.Rules[gone].Source)
 			enforced, audited = enforced && otherEnforced, audited && other
 		}
-		iso := &c.isolation[pol.Layer]
-		if enforced && iso[0] == plan.None {
+		iso := &c.isolation[pol.Layer] // any that isolates: which one is not compared
+		if enforced {
 			iso[0] = k
 		}
-		if audited && iso[1] == plan.None {
+		if audited {
 			iso[1] = k
 		}
 	}
@@ -171,6 +174,6 @@ func sameDeed(a, b *plan.Outcome) bool { return a.Verdict == b.Verdict && a.Auth
 
 func sameDeeds(a, b []plan.Entry) bool {
 	return slices.EqualFunc(a, b, func(x, y plan.Entry) bool {
-		return sameDeed(&x.Outcome, &y.Outcome) && (len(x.Conds) == 0 && len(y.Conds) == 0 || reflect.DeepEqual(x.Conds, y.Conds))
+		return sameDeed(&x.Outcome, &y.Outcome) && reflect.DeepEqual(x.Conds, y.Conds)
 	})
 }

@@ -32,6 +32,20 @@ func (w *world) needed(t *testing.T, d ir.Direction, provable bool) (out []strin
 	return out
 }
 
+// turn makes ingress of egress, and egress of ingress.
+func (w *world) turn() {
+	w.policies = slices.Clone(w.policies)
+	for i := range w.policies {
+		p := &w.policies[i]
+		slices.Reverse(p.Isolate[:])
+		slices.Reverse(p.AuditIsolate[:])
+		p.Rules = slices.Clone(p.Rules)
+		for j := range p.Rules {
+			p.Rules[j].Direction = ir.Egress + ir.Ingress - p.Rules[j].Direction
+		}
+	}
+}
+
 func first(p *plan.Plan, rules []plan.RuleIndex, of plan.PolicyIndex) int {
 	return slices.IndexFunc(rules, func(i plan.RuleIndex) bool { return p.Rules[i].Policy == of })
 }
@@ -84,19 +98,20 @@ func TestNeeds(t *testing.T) {
 		{"requests, some allowed", []ir.Policy{admin(get(plain), deny)}, same, []string{"a[0]"}, []string{"a[0]"}}, // the default denies the others
 		{"requests, some denied", []ir.Policy{admin(get(deny), plain)}, same, []string{"a[0]", "a[1]"}, []string{"a[0]", "a[1]"}},
 		{"requests, all allowed", []ir.Policy{admin(get(plain), plain)}, same, []string{"a[1]"}, []string{"a[1]"}},
+		{"requests of two kinds, and others", []ir.Policy{admin(get(deny), post(plain), allow)}, same, []string{"a[0]", "a[1]", "a[2]"}, []string{"a[0]", "a[1]", "a[2]"}},
 		{"requests of two kinds", []ir.Policy{admin(get(plain), post(plain), deny)}, same, []string{"a[0]", "a[1]"}, []string{"a[0]", "a[1]"}},
 		{"the only allow of an object that isolates, not in the way of another", []ir.Policy{k8s(mesh("a", allow)), k8s(mesh("b", allow))}, open, nil, nil},
-		{"egress alone", []ir.Policy{mesh("a", out(plain), deny)}, open, []string{"a[0]"}, []string{"a[0]"}},
+		{"the other direction says nothing", []ir.Policy{mesh("a", out(plain), deny)}, open, []string{"a[0]"}, []string{"a[0]"}},
 	} {
-		for _, provable := range []bool{true, false} {
+		for proved, want := range map[bool][]string{true: c.want, false: c.unproved} {
 			w := newWorld(c.policies...)
 			c.change(w)
-			want := c.want
-			if !provable {
-				want = c.unproved
+			if got := w.needed(t, ir.Ingress, proved); !slices.Equal(got, want) {
+				t.Errorf("%s, both proved %t: needs %v, want %v", c.what, proved, got, want)
 			}
-			if got := w.needed(t, ir.Ingress, provable); !slices.Equal(got, want) {
-				t.Errorf("%s, both proved: %t: needs %v, want %v", c.what, provable, got, want)
+			w.turn()
+			if got := w.needed(t, ir.Egress, proved); !slices.Equal(got, want) {
+				t.Errorf("%s, the other way round, both proved %t: needs %v, want %v", c.what, proved, got, want)
 			}
 		}
 	}

@@ -35,6 +35,8 @@ type special struct {
 	waypoint int
 }
 
+func specialsAfter(slots int) special { return special{provable: slots, waypoint: slots + 1} }
+
 // tableSlots lists the rules of a subject and direction in the order in which they are asked. Policies come in the
 // order of their layers, tiers and priorities; what is left is to order the namespace tier by rank.
 func (b *tableBuilder) tableSlots(s *subject, d ir.Direction) []slot {

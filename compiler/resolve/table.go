@@ -110,8 +110,7 @@ func (b *tableBuilder) isolation(s *subject, d ir.Direction) {
 
 // sets lists the peer sets that the table asks for, in the order of their content hashes.
 func (b *tableBuilder) sets() []int32 {
-	n := len(b.chain.slots)
-	b.chain.special = special{provable: n, waypoint: n + 1}
+	b.chain.special = specialsAfter(len(b.chain.slots))
 	sets := b.asked[:0]
 	orchestrator, http := false, false
 	for i := range b.chain.slots {

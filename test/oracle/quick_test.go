@@ -144,7 +144,7 @@ func (w *world) same(t *testing.T, name string, inc *resolve.Incremental, quick,
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sameDigests(c.plan, cold.plan); err != nil {
+	if err := samePlan(c.plan, cold.plan); err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
 	if name == "with a name that is taken" || name == "in a namespace that no object describes" || name == "with another's address" {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"reflect"
 	"slices"
 	"testing"
@@ -166,13 +168,29 @@ func grow(w *world) (*grown, error) {
 	if g.compiled, err = bind(w, inc.Plan(), inc.Diagnostics()); err != nil {
 		return nil, err
 	}
-	if err := sameDigests(g.plan, cold.plan); err != nil {
+	if err := samePlan(g.plan, cold.plan); err != nil {
 		return nil, err
 	}
 	if !reflect.DeepEqual(g.found, cold.found) {
 		return nil, fmt.Errorf("found %v, a cold compile finds %v", g.found, cold.found)
 	}
 	return g, g.checkPlan()
+}
+
+// samePlan compares what came of changes with a cold compile: the digests, and which identity each block has, of which a
+// digest holds the exact addresses only.
+func samePlan(got, cold *plan.Plan) error {
+	blocks := func(p *plan.Plan) map[netip.Prefix]plan.ID {
+		out := map[netip.Prefix]plan.ID{}
+		for b, i := range p.Addresses.Prefixes {
+			out[b] = p.Peers[i].ID
+		}
+		return out
+	}
+	if a, b := blocks(got), blocks(cold); !maps.Equal(a, b) {
+		return fmt.Errorf("identities of blocks %v, a cold compile's %v", a, b)
+	}
+	return sameDigests(got, cold)
 }
 
 func sameDigests(a, b *plan.Plan) error {
