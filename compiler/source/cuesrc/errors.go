@@ -49,6 +49,8 @@ func plainErrors(code diag.Code, err error) diag.List {
 			d.Code, d.Hint = CodeImport, "take the import out"
 		case strings.HasPrefix(m, "builtin package"):
 			d.Code, d.Hint = CodeImport, "CUE's standard library has no such package"
+		case strings.HasPrefix(m, unusedClause):
+			d.Message, d.Hint = strings.TrimPrefix(m, unusedClause)+" is declared and used nowhere", "take it out, or correct the name where it is meant"
 		case strings.HasPrefix(m, "reference"):
 			d.Message = strings.Replace(m, "reference", "the name", 1)
 			d.Hint = "nothing of that name is declared in the package, its imports or CUE itself"
@@ -57,6 +59,9 @@ func plainErrors(code diag.Code, err error) diag.List {
 	}
 	return l
 }
+
+// unusedClause begins what CUE says of a let clause or alias that nothing refers to.
+const unusedClause = "unreferenced alias or let clause "
 
 // maxValue is how many characters of a user's value a message shows.
 const maxValue = 60

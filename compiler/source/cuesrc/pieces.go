@@ -33,6 +33,9 @@ type layout struct {
 	patterns bool
 	// others are top-level fields that are spelt out, but are none of the bundle's.
 	others []*ast.Field
+	// lets are the let clauses beside objects that each declaration refers to, nil where there are none. CUE refuses a
+	// clause that nothing refers to, and in a piece it may be that nothing does.
+	lets map[ast.Decl][]*ast.LetClause
 }
 
 // slot is a file's declaration: shared (members is nil), or the struct of a bundle's field.
@@ -66,6 +69,7 @@ func layoutOf(files []*ast.File, fields map[string]bool) *layout {
 	if l.separable {
 		l.separable = !refersToObjects(files, fields, split)
 	}
+	l.findLets()
 	l.restore()
 	return l
 }
@@ -78,7 +82,7 @@ func (l *layout) slot(d ast.Decl, fields map[string]bool, byKey map[objectKey]*o
 	case *ast.Field:
 		name, static := staticName(x)
 		if !static {
-			l.separable = l.separable && (isHidden(x) || isPattern(x))
+			l.separable = l.separable && (isHidden(x) && x.Alias == nil || isPattern(x))
 			l.patterns = l.patterns || !isHidden(x)
 			return s
 		}
@@ -114,7 +118,7 @@ func (l *layout) members(field string, lit *ast.StructLit, byKey map[objectKey]*
 		}
 		name, static := staticName(f)
 		if !static {
-			l.separable = l.separable && (isHidden(f) || isPattern(f))
+			l.separable = l.separable && (isHidden(f) && f.Alias == nil || isPattern(f))
 			l.patterns = l.patterns || !isHidden(f)
 			ms = append(ms, member{elt: e})
 			continue
@@ -197,10 +201,14 @@ func refersToObjects(files []*ast.File, fields map[string]bool, split map[ast.No
 // so that resolved identifiers stay resolved.
 func (l *layout) take(chosen map[*object]bool) {
 	l.taken = nil
+	left := l.leftOut(chosen)
 	for _, f := range l.files {
 		decls, says := f.Decls[:0:0], false
 		for _, s := range l.slots[f] {
 			if s.lit == nil {
+				if left[s.decl] {
+					continue
+				}
 				decls = append(decls, s.decl)
 				switch s.decl.(type) {
 				case *ast.Package, *ast.ImportDecl:
@@ -211,7 +219,7 @@ func (l *layout) take(chosen map[*object]bool) {
 			}
 			elts := s.lit.Elts[:0:0]
 			for _, m := range s.members {
-				if m.object == nil || chosen[m.object] {
+				if (m.object == nil || chosen[m.object]) && !left[m.elt] {
 					elts = append(elts, m.elt)
 				}
 			}
