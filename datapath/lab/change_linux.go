@@ -152,6 +152,7 @@ func labelChanges(w *World, h *held, open []bool) []candidate {
 
 // change enforces the next world under the open connections and looks at what became of them.
 func (l *lab) change(ctx context.Context, h *held, open []bool, next *World) (*Change, error) {
+	before := l.generation
 	stop, events := l.watchEvents(ctx)
 	flood := l.flood(next)
 	time.Sleep(5 * beat)
@@ -184,7 +185,7 @@ func (l *lab) change(ctx context.Context, h *held, open []bool, next *World) (*C
 			open[i] = passes(next, &h.probes[i])
 		}
 	}
-	c.Judged, c.Mixed = l.mixed(*events)
+	c.Judged, c.Mixed = l.mixed(*events, before)
 	return c, nil
 }
 

@@ -235,6 +235,29 @@ func TestRunningLabIsLeftAlone(t *testing.T) {
 	}
 }
 
+// TestLockLeftToAChild: a process that was killed as it started another leaves the lock to that one for a moment. The lab is
+// abandoned all the same.
+func TestLockLeftToAChild(t *testing.T) {
+	need(t)
+	gone := exec.CommandContext(t.Context(), "true")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newState(state{Nodes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.PID = gone.Process.Pid
+	if err := s.write(); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(300*time.Millisecond, func() { _ = s.file.Close() })
+	if err := cleanAbandoned(); err != nil {
+		t.Fatal(err)
+	}
+	nothingLeft(t, s.Run)
+}
+
 // TestHandsOn goes through up, probe and down.
 func TestHandsOn(t *testing.T) {
 	need(t)

@@ -105,8 +105,9 @@ func cell(t *plan.ProjectedTable, peer uint32, k plan.PortKey) int32 {
 	return int32(binary.LittleEndian.Uint16(t.Cells[2*(row*t.NumClasses+class):]))
 }
 
-// mixed counts the verdicts that the generation which they name does not explain (S32).
-func (l *lab) mixed(events []datapath.Event) (judged, mixed int) {
+// mixed counts the verdicts that the generation which they name does not explain (S32). Those of generations before since
+// were left unread by an earlier look, their names forgotten; they are no part of this one.
+func (l *lab) mixed(events []datapath.Event, since uint64) (judged, mixed int) {
 	readers := map[uint64][]*reader{}
 	for g, ps := range l.projections {
 		for _, p := range ps {
@@ -115,7 +116,7 @@ func (l *lab) mixed(events []datapath.Event) (judged, mixed int) {
 	}
 	for i := range events {
 		e := &events[i]
-		if e.Decision < 0 {
+		if e.Decision < 0 || e.Generation < since {
 			continue // dropped before any look-up: a source or a form that is never let through
 		}
 		judged++

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -30,6 +31,8 @@ const namePrefix = "weir-"
 // that is not kept on purpose, is left over from a process that was killed.
 type state struct {
 	Run string `json:"run"`
+	// PID is the process that made the lab.
+	PID int `json:"pid"`
 	// Keep says that the lab outlives its process (lab up).
 	Keep  bool     `json:"keep,omitempty"`
 	Paths []string `json:"paths,omitempty"`
@@ -56,7 +59,7 @@ func newState(s state) (*state, error) {
 	if _, err := rand.Read(id[:]); err != nil {
 		return nil, err
 	}
-	s.Run = hex.EncodeToString(id[:])
+	s.Run, s.PID = hex.EncodeToString(id[:]), os.Getpid()
 	// It gets its name once it is locked and whole, so that nobody takes it for an abandoned one.
 	name := filepath.Join(stateDir, s.Run+".json")
 	f, err := os.OpenFile(name+".new", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
@@ -104,13 +107,28 @@ func states() (kept, abandoned []*state, err error) {
 		switch {
 		case s.Keep:
 			kept = append(kept, s)
-		case unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil:
+		case s.lock():
 			abandoned = append(abandoned, s)
 		default: // running
 			_ = f.Close()
 		}
 	}
 	return kept, abandoned, nil
+}
+
+// lock reports whether nobody runs the lab, which it then has the lock of. A process that was killed while it started
+// another leaves the lock to that one for the moment between fork and exec.
+func (s *state) lock() bool {
+	for range 100 {
+		if unix.Flock(int(s.file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			return true
+		}
+		if s.PID <= 0 || !errors.Is(unix.Kill(s.PID, 0), unix.ESRCH) {
+			return false
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return false
 }
 
 // clean removes all that a lab made: pins, namespaces (and with them links, programs and rules), the state last.
