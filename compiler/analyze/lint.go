@@ -184,6 +184,7 @@ func (l *linter) rule(i plan.RuleIndex, p *plan.Policy, inventory bool) {
 	if !inventory || !proved || l.decides[i] || l.none(r) {
 		if inventory && l.decides[i] {
 			l.emptyPorts(r)
+			l.unasked(i, r)
 			if r.Plaintext {
 				l.plaintext(i, r)
 			}
