@@ -94,6 +94,12 @@ func textTo(e errors.Error, n int) string {
 // failedCall begins what CUE says of a function of its library that gave up; why is the error's cause.
 const failedCall = "error in call to"
 
+// waitsForValue reports whether an error's cause is that a value is not written yet.
+func waitsForValue(e errors.Error) bool {
+	cause := errors.Unwrap(e)
+	return cause != nil && strings.Contains(cause.Error(), "non-concrete value")
+}
+
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 func truncate(s string) string { return truncateTo(s, maxValue) }
@@ -261,6 +267,7 @@ func (x *explainer) finding(e errors.Error) (d diag.Diagnostic, ok bool) {
 	case format == "cannot combine regular field %q with %v":
 		d.Code, d.Related = CodeType, nil
 		d.Message = fmt.Sprintf("%s must be a struct, not %s", last(steps), x.kindWritten(steps))
+	case x.circle(&d, steps):
 	case strings.Contains(format, "mismatched types"):
 		x.wrongType(&d, e, steps)
 	case strings.HasPrefix(format, "conflicting values"):
@@ -273,6 +280,10 @@ func (x *explainer) finding(e errors.Error) (d diag.Diagnostic, ok bool) {
 		d.Message = fmt.Sprintf("%s must %s, not %s", last(steps), validator(fmt.Sprint(args[1])), truncate(fmt.Sprint(args[0])))
 	case strings.HasPrefix(format, "incomplete value") || strings.HasPrefix(format, "non-concrete value"):
 		x.incomplete(&d, steps)
+	case format == "invalid interpolation" && waitsForValue(e):
+		related := d.Related
+		x.incomplete(&d, steps)
+		d.Related, d.Hint = related, "what is put into the string is a constraint only: write its value"
 	case inSchema && internal.MatchString(d.Message):
 		return d, false
 	case inSchema: // the schema's own words
