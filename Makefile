@@ -102,7 +102,7 @@ fuzz: ## each fuzz target for FUZZTIME (default 20s)
 bench: build ## ratios from one run, as in docs/benchmarks.md
 	@$(GO) run ./test/bench
 
-mutate: ## mutants of the resolver that the property test kills
+mutate: ## mutants of the resolver that its tests kill; goes on where it was stopped
 	@$(GO) run ./hack/mutate
 
 floor: ## the kernel tests on Debian's 6.1, amd64 and arm64, and the refusals on 5.10, in an emulator: FLOOR holds flags

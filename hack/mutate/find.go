@@ -68,6 +68,7 @@ func (f *finder) visit(n ast.Node) bool {
 func (f *finder) call(n *ast.CallExpr) bool {
 	name, ok := n.Fun.(*ast.Ident)
 	if !ok {
+		f.goroutine(n)
 		return true
 	}
 	switch name.Name {
@@ -87,6 +88,18 @@ func (f *finder) call(n *ast.CallExpr) bool {
 		f.add(n, "max becomes min: "+f.text(n), edit{at: n.Fun.Pos(), end: n.Lparen + 1, text: "mutMax(%d, "})
 	}
 	return true
+}
+
+// goroutine lets a goroutine of a WaitGroup end its panics, so that they do not end the process.
+func (f *finder) goroutine(n *ast.CallExpr) {
+	fun, _ := n.Fun.(*ast.SelectorExpr)
+	if fun == nil || fun.Sel.Name != "Go" || len(n.Args) != 1 {
+		return
+	}
+	if body, ok := n.Args[0].(*ast.FuncLit); ok {
+		at := body.Body.Lbrace + 1
+		f.source.guards = append(f.source.guards, edit{at: at, end: at, text: " defer mutRecover();", from: f.offset(at), to: f.offset(at)})
+	}
 }
 
 // statements drops what can be left out.

@@ -39,6 +39,7 @@ type options struct {
 	least    float64
 	sample   int
 	verbose  bool
+	results  string
 }
 
 func main() { os.Exit(command()) }
@@ -49,7 +50,8 @@ func command() int {
 	var o options
 	only := flag.String("only", "", "mutate only where `file:function:line` matches this regular expression")
 	flag.IntVar(&o.parallel, "parallel", 2, "mutants tested at a time")
-	flag.DurationVar(&o.budget, "budget", 60*time.Minute, "stop starting mutants after this long")
+	flag.DurationVar(&o.budget, "budget", 3*time.Hour, "stop trying mutants after this long; the next run goes on there")
+	flag.StringVar(&o.results, "results", ".cache/mutate/results.jsonl", "`file` that keeps what was found out, below the module's root if relative")
 	flag.IntVar(&o.pairs, "pairs", 120_000, "pairs of a policy set and a flow that the property test compares")
 	flag.Float64Var(&o.least, "least", 95, "fail when less than this percentage is killed")
 	flag.IntVar(&o.sample, "sample", 1, "test one mutant in `n`")
@@ -91,9 +93,20 @@ func run(ctx context.Context, o *options) (enough bool, err error) {
 		}
 		sources = append(sources, found...)
 	}
-	for i, m := range all {
-		m.id = i + 1
+	number(all)
+	digest, err := digestOf(ctx, root, o)
+	if err != nil {
+		return false, err
 	}
+	if !filepath.IsAbs(o.results) {
+		o.results = filepath.Join(root, o.results)
+	}
+	known, err := openResults(o.results, digest)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, known.file.Close()) }()
+	known.take(all)
 	work, err := os.MkdirTemp("", "weir-mutate-")
 	if err != nil {
 		return false, err
@@ -106,14 +119,31 @@ func run(ctx context.Context, o *options) (enough bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	for _, m := range all {
+		if m.state == notCompiled {
+			known.keep(m)
+		}
+	}
 	fmt.Fprintf(os.Stderr, "%d mutants built in %s\n", len(all), time.Since(start).Round(time.Second))
 	chosen := slices.DeleteFunc(slices.Clone(all), func(m *mutant) bool {
 		return !o.only.MatchString(m.place()) || m.id%o.sample != 0
 	})
-	if err := testAll(ctx, o, bins, chosen); err != nil {
+	if err := testAll(ctx, o, bins, known, chosen); err != nil {
 		return false, err
 	}
 	return report(o, chosen), nil
+}
+
+// number gives mutants their numbers and keys.
+func number(all []*mutant) {
+	like := map[string]int{}
+	for i, m := range all {
+		m.id = i + 1
+		m.key = m.file + ":" + m.function + ": " + m.what
+		if like[m.key]++; like[m.key] > 1 {
+			m.key += fmt.Sprintf(" (%d)", like[m.key])
+		}
+	}
 }
 
 // moduleRoot is the directory of go.mod.
@@ -159,12 +189,7 @@ func report(o *options, all []*mutant) bool {
 	if o.verbose {
 		show(killed, "killed", func(m *mutant) string { return ", by " + m.by })
 	}
-	show(survived, "survived", func(m *mutant) string {
-		if m.trials+m.suites == 0 {
-			return " (no test makes a difference there)"
-		}
-		return fmt.Sprintf(" (differs in %d trials, %d suites)", m.trials, m.suites)
-	})
+	show(survived, "survived", func(*mutant) string { return "" })
 	show(untested, "not tested in the time", func(*mutant) string { return "" })
 	judged := len(all) - count[notCompiled]
 	score := 100.0

@@ -25,7 +25,7 @@ type edit struct {
 
 // rewrite returns the file with every mutant behind its switch, apart from those that do not compile.
 func rewrite(s *source) string {
-	var all []edit
+	all := slices.Clone(s.guards)
 	for i, m := range s.mutants {
 		if m.state == notCompiled {
 			continue

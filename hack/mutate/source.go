@@ -21,27 +21,29 @@ import (
 type state uint8
 
 const (
-	killed state = iota
+	untested state = iota
+	killed
 	survived
 	notCompiled
-	untested
 )
 
 func (s state) String() string {
-	return [...]string{"killed", "survived", "not compiled", "not tested"}[s]
+	return [...]string{"not tested", "killed", "survived", "not compiled"}[s]
 }
 
 // mutant is one small change.
 type mutant struct {
-	id             int
+	id int
+	// key names the mutant from run to run: its place without the line, and what it is.
+	key            string
 	file, function string
 	line           int
 	what           string
 	state          state
-	// by is what noticed it; trials and suites count those in which it makes a difference to some value.
-	by             string
-	trials, suites int
-	edits          []edit
+	// by is what noticed it; trials and tests count those that were asked.
+	by            string
+	trials, tests int
+	edits         []edit
 }
 
 // place is "file:function:line".
@@ -52,6 +54,8 @@ type source struct {
 	path, rel, pkg string
 	text           []byte
 	mutants        []*mutant
+	// guards are edits that belong to no mutant.
+	guards []edit
 }
 
 // load parses and checks a package and finds its mutants.
