@@ -29,6 +29,9 @@ func (r *Rule) AppendCanonical(b []byte) []byte {
 	if r.Implied {
 		index |= 1 << 31
 	}
+	if !r.ExceptionEnds.IsZero() {
+		index |= 1 << 30
+	}
 	b = binary.BigEndian.AppendUint32(b, index)
 	b = appendStrings(b, r.Name, r.Exception)
 	b = appendBools(b, r.Audit, r.Plaintext, r.Peers == nil, r.Ports == nil, r.HTTP == nil, r.Log == nil, r.Log != nil && *r.Log)
@@ -48,7 +51,11 @@ func (r *Rule) AppendCanonical(b []byte) []byte {
 	if !r.NotAfter.IsZero() {
 		end = r.NotAfter.Unix()
 	}
-	return appendBools(binary.BigEndian.AppendUint64(b, uint64(end)), r.NotAfter.IsZero())
+	b = appendBools(binary.BigEndian.AppendUint64(b, uint64(end)), r.NotAfter.IsZero())
+	if !r.ExceptionEnds.IsZero() {
+		b = binary.BigEndian.AppendUint64(b, uint64(r.ExceptionEnds.Unix()))
+	}
+	return b
 }
 
 // AppendCanonical appends the peer without its position.

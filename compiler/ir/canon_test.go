@@ -24,7 +24,7 @@ func full() *Policy {
 			Ports: []Port{{Space: UDP, First: 1, Last: 2, Name: "p"}}, HTTP: []HTTPMatch{{Methods: []string{"GET"}, Path: &StringMatch{Kind: Prefix, Value: "/"},
 				Hosts: []string{"h"}, Headers: []KeyMatch{{Key: "k", StringMatch: StringMatch{Kind: Regex, Value: "v"}, Provider: "p"}},
 				Query: []KeyMatch{{Key: "q"}}, GRPC: &GRPCMatch{"S", "M"}, Claims: []KeyMatch{{Key: "c"}}}},
-			Plaintext: true, Exception: "e", NotAfter: time.Unix(5, 0), Log: &log}}}
+			Plaintext: true, Exception: "e", NotAfter: time.Unix(5, 0), ExceptionEnds: time.Unix(6, 0), Log: &log}}}
 }
 
 func form(p *Policy) string {

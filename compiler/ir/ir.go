@@ -112,6 +112,8 @@ type Rule struct {
 	// NotAfter, when not zero, is when an allow stops to match: the earliest of the rule's, the object's and
 	// the exception's end (S28). Isolation stays.
 	NotAfter time.Time
+	// ExceptionEnds is when the exception itself ends; NotAfter may be earlier.
+	ExceptionEnds time.Time
 	// Log overrides the default for logging: nil is the default.
 	Log *bool
 	// Implied rules are no text of the source's: its API adds them. Nothing is said about them beyond what they decide.

@@ -12,6 +12,8 @@ type policyState struct {
 	object *NamedObject
 	policy *ir.Policy
 	ends   time.Time // of the object
+	// idleEnd says that ends is set, and ends no allow so far.
+	idleEnd bool
 	// allows and auditAllows say where rules that allow are enforced, and where one is only watched.
 	allows, auditAllows [ir.NumDirections]bool
 }
@@ -29,13 +31,14 @@ func (l *lowering) meshPolicy(o *NamedObject) {
 	out := ir.Policy{Kind: o.Kind, Namespace: o.Namespace, Name: o.Name, Pos: o.at("metadata.name"), Layer: ir.Mesh, Tier: ir.Namespace, Audit: isAudit(spec.Mode),
 		Subject: ir.Selector{Namespace: o.Namespace, Pods: labels(spec.Subject.MatchLabels, spec.Subject.MatchExpressions),
 			ServiceAccounts: accounts(o.Namespace, spec.Subject.ServiceAccounts)}}
-	s := &policyState{object: o, policy: &out, ends: l.end(o, "spec.expires", spec.Expires)}
+	s := &policyState{object: o, policy: &out, ends: l.end(o, "spec.expires", spec.Expires), idleEnd: spec.Expires != nil}
 	for i := range spec.Ingress {
 		l.rule(s, ir.Ingress, i, &spec.Ingress[i].RuleCommon, "from", spec.Ingress[i].From)
 	}
 	for i := range spec.Egress {
 		l.rule(s, ir.Egress, i, &spec.Egress[i].RuleCommon, "to", spec.Egress[i].To)
 	}
+	l.idleEnd(s)
 	s.isolation(spec.Isolate)
 	l.out.Policies = append(l.out.Policies, out)
 }
@@ -75,12 +78,25 @@ func (l *lowering) clusterPolicy(o *NamedObject) {
 	}
 	out.Subject = ir.Selector{Namespaces: labelSelector(spec.Subject.Namespaces), Pods: labelSelector(spec.Subject.Pods),
 		ServiceAccounts: accounts("", spec.Subject.ServiceAccounts)}
-	s := &policyState{object: o, policy: &out, ends: l.end(o, "spec.expires", spec.Expires)}
+	s := &policyState{object: o, policy: &out, ends: l.end(o, "spec.expires", spec.Expires), idleEnd: spec.Expires != nil}
 	for i := range spec.Ingress {
 		l.rule(s, ir.Ingress, i, &spec.Ingress[i].RuleCommon, "from", spec.Ingress[i].From)
 	}
 	for i := range spec.Egress {
 		l.rule(s, ir.Egress, i, &spec.Egress[i].RuleCommon, "to", spec.Egress[i].To)
 	}
+	l.idleEnd(s)
 	l.out.Policies = append(l.out.Policies, out)
+}
+
+// idleEnd reports an object's end that ends nothing: only allows end (S28).
+func (l *lowering) idleEnd(s *policyState) {
+	if !s.idleEnd {
+		return
+	}
+	message, hint := "this end never counts: each allow of the object ends before", "take it out, or give it a time before theirs"
+	if s.allows == ([ir.NumDirections]bool{}) && s.auditAllows == ([ir.NumDirections]bool{}) {
+		message, hint = "this end ends nothing: only allows end, and the object has none", "take it out; what denies holds until it is removed"
+	}
+	l.warnAt(CodeIdleEnd, s.object.at("spec.expires"), message, hint)
 }

@@ -43,7 +43,14 @@ func (l *lowering) rule(s *policyState, d ir.Direction, i int, c *v1alpha1.RuleC
 // authentication fills in Plaintext, Exception and NotAfter of an allow (S18, S28). The schema lets nothing else
 // expire.
 func (l *lowering) authentication(s *policyState, path string, c *v1alpha1.RuleCommon, r *ir.Rule) {
-	r.NotAfter = earliest(s.ends, l.end(s.object, path+".expires", c.Expires))
+	own := l.end(s.object, path+".expires", c.Expires)
+	r.NotAfter = earliest(s.ends, own)
+	s.idleEnd = s.idleEnd && r.NotAfter != s.ends
+	if !own.IsZero() && r.NotAfter != own {
+		l.diags.Add(diag.Diagnostic{Code: CodeIdleEnd, Severity: diag.Warning, Pos: s.object.at(path + ".expires"),
+			Message: "this end never counts: the whole " + s.object.Kind + " ends before, on " + s.ends.Format(time.RFC3339), Hint: "take it out, or give it a time before that one",
+			Related: []diag.Related{{Pos: s.object.at("spec.expires"), Message: "the end of all its allows"}}})
+	}
 	if value(c.Authentication) == v1alpha1.AuthenticationNone {
 		l.underException(s, path, value(c.Exception), r)
 	}
@@ -64,7 +71,7 @@ func (l *lowering) underException(s *policyState, path, name string, r *ir.Rule)
 			Hint: "add the policy to its covers, or use an exception that was approved for it", Related: []diag.Related{{Pos: e.Pos, Message: "the exception"}}})
 		return
 	}
-	r.Plaintext, r.Exception = true, name
+	r.Plaintext, r.Exception, r.ExceptionEnds = true, name, e.Expires
 	r.NotAfter = earliest(r.NotAfter, e.Expires)
 	e.UsedBy = append(e.UsedBy, s.policy.Object()+" "+path)
 }

@@ -34,6 +34,7 @@ const (
 	CodeExpired   diag.Code = "WEIR2033"
 	CodeProvider  diag.Code = "WEIR2034"
 	CodeUnlearnt  diag.Code = "WEIR2036"
+	CodeIdleEnd   diag.Code = "WEIR2037"
 )
 
 // Object is an object of one of the kinds, from CUE or from a manifest.

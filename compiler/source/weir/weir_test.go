@@ -201,7 +201,21 @@ spec: {subject: {}, ingress: [{action: allow, mode: audit}], egress: [{action: a
   - {action: allow, authentication: none, exception: public, from: [{entity: world}]}
   - {action: allow, expires: "2027-12-31", authentication: none, exception: dns, from: [{entity: world}]}
 ` + register, []string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]} isolates-ingress", "ingress[0] allow until 2027-06-21T00:00:00Z", "ingress[1] allow until 2027-06-30T12:00:00Z",
-			"ingress[2] allow world plaintext:public until 2027-06-30T12:00:00Z", "ingress[3] allow world plaintext:dns until 2027-06-30T12:00:00Z"}, nil},
+			"ingress[2] allow world plaintext:public until 2027-06-30T12:00:00Z", "ingress[3] allow world plaintext:dns until 2027-06-30T12:00:00Z"},
+			[]string{"p.yaml:10:30: warning WEIR2037: this end never counts: the whole MeshPolicy ends before, on 2027-06-30T12:00:00Z"}},
+		{"an object's end that each allow is before", policy + `  expires: "2027-06-30"
+  ingress: [{action: allow, expires: "2027-06-20"}, {action: deny}]
+`, []string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]} isolates-ingress", "ingress[0] allow until 2027-06-21T00:00:00Z", "ingress[1] deny"},
+			[]string{"p.yaml:5:12: warning WEIR2037: this end never counts: each allow of the object ends before"}},
+		{"an object's end that is also a rule's", policy + `  expires: "2027-06-30"
+  ingress: [{action: allow, expires: "2027-06-30"}]
+`, []string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]} isolates-ingress", "ingress[0] allow until 2027-07-01T00:00:00Z"}, nil},
+		{"the end of an object that denies ends nothing (S28)", `
+kind: ClusterMeshPolicy
+metadata: {name: c}
+spec: {subject: {}, tier: admin, priority: 1, expires: "2027-06-30", ingress: [{action: deny}]}
+`, []string{"ClusterMeshPolicy c: mesh/admin 1 {}", "ingress[0] deny"},
+			[]string{"p.yaml:3:56: warning WEIR2037: this end ends nothing: only allows end, and the object has none"}},
 		{"a platform exception has no end, another ends its rule, and what has ended still isolates (S18, S28)", policy + `  ingress:
   - {action: allow, authentication: none, exception: dns, from: [{entity: own-node}]}
   - {action: allow, authentication: none, exception: public, from: [{entity: world}]}
