@@ -314,7 +314,7 @@ func (b *peerBuilder) undecided(p *inventory.Pod) []plan.PeerIndex {
 }
 
 // findPlaces returns the ways in which the matchPods blocks may fall on an address of the pod ranges, or, where no
-// range is declared, of the families that the blocks speak of.
+// range is declared, of the families that the blocks speak of. None is a multicast group's.
 func (b *peerBuilder) findPlaces() [][]netip.Prefix {
 	spaces := podRanges(&b.c.in.Config, b.c.in.Inventory.Nodes)
 	if len(spaces) == 0 {
@@ -331,6 +331,9 @@ func (b *peerBuilder) findPlaces() [][]netip.Prefix {
 	seen := map[string]bool{}
 	for _, s := range sortedPrefixes(spaces) {
 		for _, q := range append([]netip.Prefix{s.Masked()}, b.podAtoms.within(s.Masked())...) {
+			if plan.IsMulticastBlock(q) {
+				continue // no pod's address (S6)
+			}
 			blocks := b.podAtoms.around(q)
 			if v := b.c.cidrVector(blocks); !seen[v] && !full(q, b.podAtoms.within(q)) {
 				seen[v] = true
