@@ -79,6 +79,23 @@ func (c *chain) begin(slots []slot, s *subject, d ir.Direction) {
 	c.met = met{}
 }
 
+func (c *chain) noIsolation() {
+	for l := range c.isolation {
+		c.isolation[l] = [2]plan.PolicyIndex{plan.None, plan.None}
+	}
+}
+
+// isolate enters a policy that isolates, if it does: the first of its layer is the one that is named.
+func (c *chain) isolate(l ir.Layer, k plan.PolicyIndex, enforced, audited bool) {
+	iso := &c.isolation[l]
+	if enforced && iso[0] == plan.None {
+		iso[0] = k
+	}
+	if audited && iso[1] == plan.None {
+		iso[1] = k
+	}
+}
+
 // outcome answers for the cell's slots; audit adds the rules and objects that are in audit (S30).
 func (c *chain) outcome(m bitset, audit bool) (plan.Outcome, []plan.Entry) {
 	c.long = false

@@ -113,9 +113,7 @@ func cellChain(p *plan.Plan, cell *Cell, slots []slot, gone plan.RuleIndex) *cha
 	// That a waypoint serves the destination is assumed: without one, what differs with one may be denied alike.
 	c := &chain{slots: slots, enrolled: cell.Subject.Enrolled, direction: cell.Direction, served: true,
 		special: specialsAfter(len(slots))}
-	for l := range c.isolation {
-		c.isolation[l] = [2]plan.PolicyIndex{plan.None, plan.None}
-	}
+	c.noIsolation()
 	for _, k := range cell.Subject.Policies {
 		pol := p.Policies[k].Source
 		enforced, audited := pol.Isolate[cell.Direction] && !pol.Audit, pol.Isolate[cell.Direction] || pol.AuditIsolate[cell.Direction]
@@ -123,13 +121,7 @@ func cellChain(p *plan.Plan, cell *Cell, slots []slot, gone plan.RuleIndex) *cha
 			other, otherEnforced := otherAllows(pol, p.Rules[gone].Source)
 			enforced, audited = enforced && otherEnforced, audited && other
 		}
-		iso := &c.isolation[pol.Layer] // any that isolates: which one is not compared
-		if enforced {
-			iso[0] = k
-		}
-		if audited {
-			iso[1] = k
-		}
+		c.isolate(pol.Layer, k, enforced, audited)
 	}
 	return c
 }

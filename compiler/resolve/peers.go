@@ -232,7 +232,6 @@ func (b *peerBuilder) hostPod(p *inventory.Pod, e *plan.Endpoint) {
 	if len(p.Addrs) == 0 {
 		host, _, _ := b.host(netip.Addr{})
 		e.Peers = []plan.PeerIndex{host}
-		return
 	}
 	for _, a := range p.Addrs {
 		a = a.Unmap()

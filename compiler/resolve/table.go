@@ -90,20 +90,12 @@ func (b *tableBuilder) build(s *subject, d ir.Direction) built {
 }
 
 func (b *tableBuilder) isolation(s *subject, d ir.Direction) {
-	for l := range b.chain.isolation {
-		b.chain.isolation[l] = [2]plan.PolicyIndex{plan.None, plan.None}
-	}
+	b.chain.noIsolation()
 	for _, k := range s.policies {
 		p := b.c.policies[k]
 		enforced := p.Isolate[d] && !p.Audit
 		audited := p.Isolate[d] || p.AuditIsolate[d]
-		iso := &b.chain.isolation[p.Layer]
-		if enforced && iso[0] == plan.None {
-			iso[0] = plan.PolicyIndex(k)
-		}
-		if audited && iso[1] == plan.None {
-			iso[1] = plan.PolicyIndex(k)
-		}
+		b.chain.isolate(p.Layer, plan.PolicyIndex(k), enforced, audited)
 		b.auditing = b.auditing || audited != enforced
 	}
 }
