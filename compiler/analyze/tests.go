@@ -154,8 +154,11 @@ func (t *tester) judge(test *Test, q Question, r *Reply) []string {
 func (r *Reply) leansOn(p *plan.Plan) []string {
 	var out []string
 	for _, o := range []*plan.Outcome{&r.Egress, &r.Ingress} {
-		if o.Rule != plan.None && p.Rules[o.Rule].Exception != "" {
-			out = append(out, p.Rules[o.Rule].Exception)
+		if o.Rule == plan.None {
+			continue
+		}
+		if e := p.Rules[o.Rule].Exception; e != "" && !slices.Contains(out, e) {
+			out = append(out, e)
 		}
 	}
 	return out

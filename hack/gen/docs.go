@@ -156,6 +156,8 @@ func typeText(l *language.Language, t *language.Type) string {
 		return "integer"
 	case t.Kind == language.Int:
 		return fmt.Sprintf("%d to %d", *t.Min, *t.Max)
+	case t.True:
+		return "true, or left out"
 	case t.Kind == language.Bool:
 		return "true or false"
 	case t.Message != "":
