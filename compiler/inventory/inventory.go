@@ -127,6 +127,8 @@ type Config struct {
 	Pos                                   diag.Position
 	// EnrolledPos and WaypointsPos are the places of Enrolled and Waypoints; EnrolledPos is nil for the default.
 	EnrolledPos, WaypointsPos []diag.Position `json:"-"` // a digest is of content
+	// PodRangesPos, NodeRangesPos and ServiceRangesPos are the places of the ranges.
+	PodRangesPos, NodeRangesPos, ServiceRangesPos []diag.Position `json:"-"`
 }
 
 // WaypointScope says what one waypoint serves.

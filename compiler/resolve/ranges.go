@@ -16,22 +16,21 @@ func (c *compiler) ranges() {
 	if !cfg.Present {
 		return
 	}
-	add := func(message, hint string) {
-		c.diags.Add(diag.Diagnostic{Code: "WEIR2024", Severity: diag.Warning, Pos: cfg.Pos, Message: message, Hint: hint})
+	add := func(pos diag.Position, message, hint string, related ...diag.Related) {
+		c.diags.Add(diag.Diagnostic{Code: "WEIR2024", Severity: diag.Warning, Pos: pos, Message: message, Hint: hint, Related: related})
 	}
-	kinds := []struct {
-		name   string
-		blocks []netip.Prefix
-	}{{"pod", cfg.PodRanges}, {"node", cfg.NodeRanges}, {"service", cfg.ServiceRanges}}
-	for i, a := range kinds {
-		for _, b := range kinds[i+1:] {
+	kinds := []kindOfRange{{"pod", cfg.PodRanges, cfg.PodRangesPos}, {"node", cfg.NodeRanges, cfg.NodeRangesPos}, {"service", cfg.ServiceRanges, cfg.ServiceRangesPos}}
+	for i := range kinds {
+		for j := range kinds[i+1:] {
+			a, b := &kinds[i], &kinds[i+1+j]
 			if x, y, ok := overlap(a.blocks, b.blocks); ok {
-				add(fmt.Sprintf("the %s range %s and the %s range %s overlap", a.name, x, b.name, y), "an address is a pod's, a node's or a service's: correct spec.ranges")
+				add(a.at(x, cfg.Pos), fmt.Sprintf("the %s range %s and the %s range %s overlap", a.name, a.blocks[x], b.name, b.blocks[y]),
+					"an address is a pod's, a node's or a service's: correct spec.ranges", diag.Related{Pos: b.at(y, cfg.Pos), Message: "the " + b.name + " range"})
 			}
 		}
 	}
 	const hint = "an address near it that no object explains is taken for the world's: correct spec.ranges"
-	strays := func(name string, blocks []netip.Prefix, each func(yield func(string, netip.Addr))) {
+	strays := func(kind *kindOfRange, blocks []netip.Prefix, each func(yield func(string, netip.Addr))) {
 		var first string
 		var at []netip.Addr
 		each(func(who string, a netip.Addr) {
@@ -42,12 +41,12 @@ func (c *compiler) ranges() {
 		switch len(at) {
 		case 0:
 		case 1:
-			add(fmt.Sprintf("%s has the address %s, which is in no %s range", first, at[0], name), hint)
+			add(kind.at(0, cfg.Pos), fmt.Sprintf("%s has the address %s, which is in no %s range", first, at[0], kind.name), hint)
 		default:
-			add(fmt.Sprintf("%s and %d more have addresses, such as %s, that are in no %s range", first, len(at)-1, at[0], name), hint)
+			add(kind.at(0, cfg.Pos), fmt.Sprintf("%s and %d more have addresses, such as %s, that are in no %s range", first, len(at)-1, at[0], kind.name), hint)
 		}
 	}
-	strays("pod", podRanges(cfg, inv.Nodes), func(yield func(string, netip.Addr)) {
+	strays(&kinds[0], podRanges(cfg, inv.Nodes), func(yield func(string, netip.Addr)) {
 		for i := range inv.Pods {
 			for _, a := range inv.Pods[i].Addrs {
 				if p := &inv.Pods[i]; !p.HostNetwork {
@@ -56,14 +55,14 @@ func (c *compiler) ranges() {
 			}
 		}
 	})
-	strays("node", cfg.NodeRanges, func(yield func(string, netip.Addr)) {
+	strays(&kinds[1], cfg.NodeRanges, func(yield func(string, netip.Addr)) {
 		for i := range inv.Nodes {
 			for _, a := range inv.Nodes[i].Addrs {
 				yield("node "+inv.Nodes[i].Name, a.Unmap())
 			}
 		}
 	})
-	strays("service", cfg.ServiceRanges, func(yield func(string, netip.Addr)) {
+	strays(&kinds[2], cfg.ServiceRanges, func(yield func(string, netip.Addr)) {
 		for i := range inv.Services {
 			for _, a := range inv.Services[i].ClusterIPs {
 				yield("service "+inv.Services[i].Namespace+"/"+inv.Services[i].Name, a.Unmap())
@@ -72,15 +71,31 @@ func (c *compiler) ranges() {
 	})
 }
 
-func overlap(as, bs []netip.Prefix) (a, b netip.Prefix, ok bool) {
-	for _, a := range as {
-		for _, b := range bs {
-			if a.Overlaps(b) {
-				return a, b, true
+// kindOfRange is what MeshConfig says of one kind's addresses, with the places.
+type kindOfRange struct {
+	name   string
+	blocks []netip.Prefix
+	pos    []diag.Position
+}
+
+// at is the place of a range, if the MeshConfig has it.
+func (k *kindOfRange) at(i int, otherwise diag.Position) diag.Position {
+	if i < len(k.pos) {
+		return k.pos[i]
+	}
+	return otherwise
+}
+
+// overlap finds two that have an address in common.
+func overlap(as, bs []netip.Prefix) (a, b int, ok bool) {
+	for i := range as {
+		for j := range bs {
+			if as[i].Overlaps(bs[j]) {
+				return i, j, true
 			}
 		}
 	}
-	return a, b, false
+	return 0, 0, false
 }
 
 func holds(blocks []netip.Prefix, a netip.Addr) bool {

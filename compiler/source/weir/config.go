@@ -30,9 +30,9 @@ func (l *lowering) config(o *NamedObject) {
 		out.TrustDomain = *spec.TrustDomain
 	}
 	if r := spec.Ranges; r != nil {
-		out.PodRanges = l.ranges(o, "spec.ranges.pods", r.Pods)
-		out.NodeRanges = l.ranges(o, "spec.ranges.nodes", r.Nodes)
-		out.ServiceRanges = l.ranges(o, "spec.ranges.services", r.Services)
+		out.PodRanges, out.PodRangesPos = l.ranges(o, "spec.ranges.pods", r.Pods)
+		out.NodeRanges, out.NodeRangesPos = l.ranges(o, "spec.ranges.nodes", r.Nodes)
+		out.ServiceRanges, out.ServiceRangesPos = l.ranges(o, "spec.ranges.services", r.Services)
 	}
 	out.Enrolled, out.EnrolledPos = enrolment(o, "spec.enrolment", spec.Enrolment)
 	if spec.Enrolment == nil {
@@ -68,12 +68,12 @@ var scopes = map[v1alpha1.WaypointScope]inventory.WaypointScope{
 	v1alpha1.WaypointScopeServiceAccount: inventory.WaypointPerServiceAccount, v1alpha1.WaypointScopeNone: inventory.WaypointNone,
 }
 
-func (l *lowering) ranges(o *NamedObject, path string, rs []string) []netip.Prefix {
-	var out []netip.Prefix
+func (l *lowering) ranges(o *NamedObject, path string, rs []string) (out []netip.Prefix, pos []diag.Position) {
 	for i, s := range rs {
-		out = append(out, l.prefix(o, fmt.Sprintf("%s[%d]", path, i), s))
+		at := fmt.Sprintf("%s[%d]", path, i)
+		out, pos = append(out, l.prefix(o, at, s)), append(pos, o.at(at))
 	}
-	return out
+	return out, pos
 }
 
 func enrolment(o *NamedObject, path string, es []v1alpha1.Enrolment) (out []ir.Selector, pos []diag.Position) {
