@@ -99,6 +99,7 @@ func TestNeeds(t *testing.T) {
 		{"requests, some denied", []ir.Policy{admin(get(deny), plain)}, same, []string{"a[0]", "a[1]"}, []string{"a[0]", "a[1]"}},
 		{"requests, all allowed", []ir.Policy{admin(get(plain), plain)}, same, []string{"a[1]"}, []string{"a[1]"}},
 		{"requests of two kinds, and others", []ir.Policy{admin(get(deny), post(plain), allow)}, same, []string{"a[0]", "a[1]", "a[2]"}, []string{"a[0]", "a[1]", "a[2]"}},
+		{"requests of two kinds that may be one", []ir.Policy{admin(post(plain), get(deny), plain)}, same, []string{"a[0]", "a[1]", "a[2]"}, []string{"a[0]", "a[1]", "a[2]"}},
 		{"requests of two kinds", []ir.Policy{admin(get(plain), post(plain), deny)}, same, []string{"a[0]", "a[1]"}, []string{"a[0]", "a[1]"}},
 		{"the only allow of an object that isolates, not in the way of another", []ir.Policy{k8s(mesh("a", allow)), k8s(mesh("b", allow))}, open, nil, nil},
 		{"the other direction says nothing", []ir.Policy{mesh("a", out(plain), deny)}, open, []string{"a[0]"}, []string{"a[0]"}},
