@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/source/manifest"
 )
 
 // peer lowers a peer: an ipBlock alone, or selectors, which are ANDed. "podSelector … selects the pods matching
@@ -49,6 +50,7 @@ func (l *lowering) block(path string, b *netv1.IPBlock) *ir.CIDR {
 		l.invalid(path+".cidr", fmt.Sprintf("%q is no address block", b.CIDR), "write it as 192.0.2.0/24 or 2001:db8::/32")
 		return c
 	}
+	l.diags = append(l.diags, manifest.CheckBlock(l.object.Pos(path+".cidr"), p)...)
 	c.Prefix = p.Masked()
 	for i, s := range b.Except {
 		at := fmt.Sprintf("%s.except[%d]", path, i)
@@ -59,6 +61,7 @@ func (l *lowering) block(path string, b *netv1.IPBlock) *ir.CIDR {
 		case e.Addr().Is4() != p.Addr().Is4() || e.Bits() <= p.Bits() || !c.Prefix.Contains(e.Addr()):
 			l.invalid(at, fmt.Sprintf("%s does not lie inside %s", s, b.CIDR), "an exception is a smaller block of the same family")
 		default:
+			l.diags = append(l.diags, manifest.CheckBlock(l.object.Pos(at), e)...)
 			c.Except = append(c.Except, e.Masked())
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/ir"
+	"github.com/weir-mesh/weir/compiler/source/manifest"
 	"github.com/weir-mesh/weir/schemas/v1alpha1"
 )
 
@@ -67,7 +68,9 @@ func (l *lowering) prefix(o *NamedObject, path, s string) netip.Prefix {
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
 		l.errorAt(CodeValue, o.at(path), fmt.Sprintf("%q is no address block", s), "write it as 10.0.0.0/8 or 2001:db8::/32")
+		return p
 	}
+	l.diags = append(l.diags, manifest.CheckBlock(o.at(path), p)...)
 	return p.Masked()
 }
 

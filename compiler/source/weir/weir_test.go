@@ -166,7 +166,13 @@ func TestPolicies(t *testing.T) {
 ` + register, []string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]} isolates-egress",
 			"ingress[0] deny {shop} {} { ns:t in [a] k notin [a1 z1] sa:shop/own sa:other/sa spiffe://td/ns/x/*} { sa:shop/own} 10.0.0.0/8-[10.1.0.0/16] matchPods=true own-node kube-apiserver",
 			"egress[0] deny world cluster host", "egress[1] allow dns:*.example.org plaintext:dns"},
-			[]string{"p.yaml:17:64: warning WEIR2032: *.example.org is denied until something learns its addresses"}},
+			[]string{"p.yaml:12:20: warning WEIR2038: 10.1.2.3/8 is the whole block 10.0.0.0/8",
+				"p.yaml:17:64: warning WEIR2032: *.example.org is denied until something learns its addresses"}},
+		{"what is written by an address inside it is said (S3)", policy + "  egress: [{action: deny, to: [{cidr: {cidr: 10.0.0.0/8, except: [10.1.2.3/16, 10.2.0.1/32]}}]}]\n---\n" +
+			"kind: MeshConfig\nmetadata: {name: default}\nspec: {ranges: {pods: [10.9.0.1/16], nodes: [\"fd00::1/64\"]}}\n",
+			[]string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]}", "egress[0] deny 10.0.0.0/8-[10.1.0.0/16 10.2.0.1/32] matchPods=false"},
+			[]string{"p.yaml:10:24: warning WEIR2038: 10.9.0.1/16 is the whole block 10.9.0.0/16", "p.yaml:10:46: warning WEIR2038: fd00::1/64 is the whole block fd00::/64",
+				"p.yaml:5:67: warning WEIR2038: 10.1.2.3/16 is the whole block 10.1.0.0/16"}},
 		{"ports (S13)", policy + `  ingress:
   - {action: deny, ports: [{protocol: SCTP}, {protocol: ICMP}, {protocol: ICMP, icmp: {type: 8}}, {protocol: ICMPv6, icmp: {type: 1, code: 4}}, {protocolNumber: 47}]}
   - {action: deny, ports: [{port: 80}], http: [{methods: [GET]}]}
