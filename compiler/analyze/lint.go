@@ -62,9 +62,10 @@ type linter struct {
 	hosted []int32
 	// endpointsOf lists the pods of each identity, found when first asked for.
 	endpointsOf [][]int32
-	// tried counts what needed has compared.
-	tried int
-	diags diag.List
+	// tried counts what needed has compared. idleToo are the rules that it leaves out: of two that do the same, one is idle.
+	tried   int
+	idleToo map[plan.RuleIndex]bool
+	diags   diag.List
 	// scratch is what keys returns.
 	scratch []plan.PortKey
 	// inside are the cluster's own addresses, found when first asked for.
@@ -102,6 +103,7 @@ func Lint(n *Names) diag.List {
 	}
 	l.ties()
 	if pods {
+		l.idleRequests()
 		l.splitIdentities()
 		l.backends()
 		l.addresses()

@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/compiler/resolve"
@@ -47,6 +48,9 @@ func (l *linter) needed(i plan.RuleIndex, r *plan.Rule) bool {
 func (l *linter) neededIn(v *view, s *plan.Subject, i plan.RuleIndex, everywhere bool, seen map[string]bool) bool {
 	all := rulesOfSubject(l.rules, s)
 	near := v.matching(nil, all, missPeer|missEnded)
+	if len(l.idleToo) > 0 {
+		near = slices.DeleteFunc(near, func(j plan.RuleIndex) bool { return l.idleToo[j] })
+	}
 	l.tried += len(all)
 	t := s.Tables[v.direction]
 	classes := make([]bool, t.NumClasses)

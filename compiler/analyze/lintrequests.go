@@ -190,3 +190,47 @@ func agreed(all []stretch) []opening {
 	}
 	return out
 }
+
+// idleRequests reports rules that look at requests and are named by an entry of some list, while another rule answers alike
+// whatever they match. The last of several that do the same are the idle ones, whose absence is taken for granted then.
+func (l *linter) idleRequests() {
+	l.idleToo = map[plan.RuleIndex]bool{}
+	for i := plan.RuleIndex(len(l.plan.Rules) - 1); i >= 0; i-- {
+		r := &l.plan.Rules[i]
+		if !r.HTTP || r.Action == ir.Pass || r.Source.Implied || !l.decides[i] {
+			continue
+		}
+		m, met := l.meet(i, r, func(v *view, s *plan.Subject) bool { return l.instead(v, s, i) != plan.None })
+		if !met || l.needed(i, r) {
+			continue
+		}
+		by := l.instead(&m.view, l.plan.SubjectOf(m.subject), i)
+		l.idleToo[i] = true
+		verb := map[ir.Action]string{ir.Allow: "allows", ir.Deny: "denies"}[l.plan.Rules[by].Action]
+		l.add(CodeNeverDecides, diag.Warning, r.Pos, neverDecides, l.places.rule(by).Short+" already "+verb+" these requests: it is about "+requestsText(l.plan.Rules[by].Source.HTTP))
+	}
+}
+
+// instead returns a rule that matches every request that another matches in the list of a connection, and that answers in
+// its place, or None.
+func (l *linter) instead(v *view, s *plan.Subject, i plan.RuleIndex) plan.RuleIndex {
+	d := &l.plan.Decisions[l.plan.At(s.Tables[v.direction], v.peer, v.key)]
+	list := d.List
+	if l.plan.Rules[i].Audit {
+		list = d.Audit.List
+	}
+	if list == plan.None {
+		return plan.None
+	}
+	entries := l.plan.Lists[list].Entries
+	at := slices.IndexFunc(entries, func(e plan.Entry) bool { return e.Rule == i })
+	if at < 0 {
+		return plan.None
+	}
+	for j := range entries {
+		if by := entries[j].Rule; by != plan.None && by != i && !l.idleToo[by] && l.plan.Rules[by].HTTP && resolve.Implies(&entries[at], &entries[j]) {
+			return by
+		}
+	}
+	return plan.None
+}

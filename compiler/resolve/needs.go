@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"cmp"
-	"reflect"
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -163,9 +162,3 @@ func (c *chain) all(provable bool) bitset {
 
 // sameDeed reports whether two outcomes do the same, whoever decided.
 func sameDeed(a, b *plan.Outcome) bool { return a.Verdict == b.Verdict && a.Auth == b.Auth }
-
-func sameDeeds(a, b []plan.Entry) bool {
-	return slices.EqualFunc(a, b, func(x, y plan.Entry) bool {
-		return sameDeed(&x.Outcome, &y.Outcome) && reflect.DeepEqual(x.Conds, y.Conds)
-	})
-}
