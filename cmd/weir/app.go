@@ -37,6 +37,7 @@ type app struct {
 type flags struct {
 	files      []string
 	namespace  namespaceName
+	given      func(name string) bool // whether a flag was
 	strict     bool
 	lenient    bool
 	color      string
@@ -114,6 +115,7 @@ Exit status: 0 clean; 1 the input is wrong, or a test failed; 2 Weir could not t
 	a.flags.namespace = "default"
 	a.flags.evalTime, a.flags.evalMemory = positiveTime(cuesrc.DefaultTimeout), byteSize(cuesrc.DefaultMemory)
 	p := root.PersistentFlags()
+	a.flags.given = p.Changed
 	p.StringArrayVarP(&a.flags.files, "file", "f", nil, "file or folder to read, .cue, .yaml or .json, or - for stdin (repeatable; default .)")
 	p.VarP(&a.flags.namespace, "namespace", "n", "namespace of objects that name none")
 	p.BoolVar(&a.flags.strict, "strict", false, "warnings fail, too")

@@ -26,10 +26,10 @@ func (a *app) explainCommand() *cobra.Command {
 		Short: "Say what becomes of a flow, and which rule is behind it",
 		Long: `Explain prints the verdict on a flow, what each side says, tier by tier, and which rules miss it narrowly.
 
-FROM and TO are ns/name, ns/kind/name, ns/service/name (with -n, also name, kind/name, service/name), a pod, an address, a SPIFFE id, a DNS name, or an entity (world,
+FROM and TO are ns/name, ns/kind/name, ns/service/name (with -n, also name, kind/name, service/name of that namespace), a pod, an address, a SPIFFE id, a DNS name, or an entity (world,
 cluster, host, kube-apiserver, own-node). PORT is 8443 (TCP), UDP/53, ICMP/8, IP/47, or the name of a container port.
 
-With --flows it answers JSON lines {"from","to","protocol","port","http"} and adds verdict, egress, ingress, rule and
+With --flows it answers JSON lines {"from","to","protocol","port","http","id"}, id being yours, and adds verdict, egress, ingress, rule and
 authentication to each, audit and auditRule where what is in audit would change the verdict, and notPortable where
 NetworkPolicy's API leaves the answer open; a line that cannot be answered gets an error, and the exit status is then 2.`,
 		Example: `  weir explain -f policies/ shop/checkout shop/payments 8443 --http 'POST /v1/charges'

@@ -136,7 +136,7 @@ func (a *app) names(r *compile.Result) (*analyze.Names, error) {
 	if err != nil {
 		return nil, exit(statusUnknown, fmt.Errorf("preparing the plan: %w", err))
 	}
-	n.Namespace = string(a.flags.namespace)
+	n.Namespace, n.OnlyThere = string(a.flags.namespace), a.flags.given("namespace")
 	return n, nil
 }
 

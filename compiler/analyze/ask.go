@@ -249,7 +249,9 @@ func (n *Names) frontend(t *Target, p Port) ([]end, error) {
 		if f.PortName != "" {
 			text += " (" + f.PortName + ")"
 		}
-		have = append(have, text)
+		if !slices.Contains(have, text) { // each family has its own
+			have = append(have, text)
+		}
 		if f.Port != plan.Key(p.Space, p.Number) && (p.Name == "" || p.Name != f.PortName || p.Space != f.Port.Space()) {
 			continue
 		}
@@ -426,7 +428,8 @@ func (n *Names) differ(q Question, a, b *Reply) error {
 	e := &DifferError{}
 	flow := func(r *Reply) string {
 		f := &r.Flow
-		text := n.endText(q.From, f.Src, f.Dst) + " → " + n.endText(q.To, f.Dst, f.Src)
+		// Which node is the pod's own is seen at a source only (S5).
+		text := n.endText(q.From, f.Src, f.Dst) + " → " + n.endText(q.To, f.Dst, plan.NewEnd(f.Src.Peer))
 		if a.Flow.Port != b.Flow.Port && f.Dst.Frontend < 0 { // one name for two numbers
 			text += " " + KeyText(f.Port)
 		}

@@ -167,6 +167,25 @@ func (x *Explainer) behind(r *Reply) (plan.Flow, string) {
 	return f, fmt.Sprintf("%s leads to %s: all must be allowed; shown is %s %s", head, strings.Join(ends, ", "), x.endName(f.Dst), KeyText(f.Port))
 }
 
+// backendsText says why a service's address is denied as such (S27).
+func (x *Explainer) backendsText(r *Reply) string {
+	f := &x.plan.Frontends[r.Flow.Dst.Frontend]
+	var ends []string
+	for i := range f.Backends {
+		if b := &f.Backends[i]; b.Endpoint < 0 || b.Endpoint != r.Flow.Src.Endpoint {
+			ends = append(ends, x.names.backendText(f, &plan.BackendAnswer{Backend: i}))
+		}
+	}
+	slices.Sort(ends)
+	switch ends = slices.Compact(ends); len(ends) {
+	case 0:
+		return "nothing is behind the service: no connection can be made"
+	case 1:
+		return "the addresses of " + ends[0] + ", which is behind the service, do not get the same answer"
+	}
+	return "the endpoints behind the service do not all get the same answer"
+}
+
 func (x *Explainer) endName(e plan.End) string {
 	if e.Endpoint >= 0 {
 		return x.names.Label(e.Endpoint)
@@ -198,7 +217,7 @@ func (x *Explainer) side(d ir.Direction, q Question, r *Reply, f plan.Flow) Side
 			s.Steps = append(s.Steps, x.step(&st.tiers[i]))
 		}
 		if o.Verdict == plan.Deny && o.Reason != plan.ByRule && o.Reason != plan.ByRequest && r.SharedWith == "" {
-			s.Near = x.near(v, q, st.missed) // a rule that denies would deny what nearly matched, too
+			s.Near = x.near(v, q, sub, st.missed) // a rule that denies would deny what nearly matched, too
 		}
 	}
 	if step, ok := x.last(v, o, s.Of); ok {
@@ -209,6 +228,9 @@ func (x *Explainer) side(d ir.Direction, q Question, r *Reply, f plan.Flow) Side
 		}
 		if subject.Frontend >= 0 && o.Reason == plan.ByNoEndpoint {
 			step.Text = "nothing is behind it: no connection can be made"
+		}
+		if o.Reason == plan.ByBackends {
+			step.Text = x.backendsText(r)
 		}
 		if o.Reason == plan.ByUnknownAddress && (q.From.isGroup() || q.To.isGroup()) {
 			step.Text = "multicast and broadcast never pass"
@@ -294,7 +316,7 @@ func (x *Explainer) last(v *view, o *plan.Outcome, of string) (Step, bool) {
 	case plan.ByNoEndpoint:
 		return allow("none", "it is no pod: this side has no say")
 	case plan.ByBackends:
-		return deny("service", "the endpoints behind the service do not all get the same answer, or there is none")
+		return deny("service", "") // see backendsText
 	case plan.ByCapacity:
 		return deny("capacity", "its rules need more request entries than a waypoint holds")
 	case plan.ByRequest:

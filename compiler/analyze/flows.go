@@ -23,7 +23,7 @@ const (
 	answerSize = 160
 )
 
-// flowLine is what a line of input says. Other fields are kept as they are.
+// flowLine is what a line of input says. A field of another name is an error: it may be a misspelt one of these.
 type flowLine struct {
 	From           string          `json:"from"`
 	To             string          `json:"to"`
@@ -210,6 +210,9 @@ func (a *flowAnswerer) line(out []byte, in inputLine) ([]byte, bool) {
 		return noFlow(fmt.Errorf("not a JSON object of a flow: %w", err))
 	}
 	body := withoutAnswer(line)
+	if err := strayField(line); err != nil {
+		return appendError(body, out, err), false
+	}
 	r, req, err := a.ask(&f)
 	if err != nil {
 		return appendError(body, out, err), false

@@ -64,6 +64,9 @@ func TestFlowLines(t *testing.T) {
 		`{"from":"ns0/a","to":"ns1/b","protocol":"TCP"}`:                                            `{"from":"ns0/a","to":"ns1/b","protocol":"TCP","error":"TCP needs a port"}`,
 		`{"from":"ns0/a","to":"ns1/b","protocol":"TCP","port":70000}`:                               `{"from":"ns0/a","to":"ns1/b","protocol":"TCP","port":70000,"error":"\"70000\" is no port: 1 to 65535, or the name of a container port"}`,
 		`{"from":"ns0/a","to":"ns1/b","protocol":"ICMP","icmp":{"type":8}}`:                         `{"from":"ns0/a","to":"ns1/b","protocol":"ICMP","icmp":{"type":8},"verdict":"allow","egress":"allow","ingress":"allow","rule":"default","authentication":"none"}`,
+		`{"from":"ns0/a","to":"ns1/b","protocol":"TCP","port":80,"htttp":{"method":"GET"},"id":7}`:  `{"from":"ns0/a","to":"ns1/b","protocol":"TCP","port":80,"htttp":{"method":"GET"},"id":7,"error":"\"htttp\" is no field of a flow: did you mean http?"}`,
+		`{"from":"ns0/a","to":"ns1/b","protocol":"TCP","port":80,"http":{"pth":"/a"}}`:              `{"from":"ns0/a","to":"ns1/b","protocol":"TCP","port":80,"http":{"pth":"/a"},"error":"\"pth\" is no field of a flow: did you mean path?"}`,
+		`{"from":"ns0/a","to":"ns1/b","protocol":"TCP","port":80,"verdict":"deny","zones":"x"}`:     `{"from":"ns0/a","port":80,"protocol":"TCP","to":"ns1/b","zones":"x","error":"\"zones\" is no field of a flow: it has from, to, protocol, port, protocolNumber, icmp, http and id"}`,
 		`{"from":"ns0/a","to":"own-node","protocol":"TCP","port":1}`:                                `{"from":"ns0/a","to":"own-node","protocol":"TCP","port":1,"error":"own-node is only where a connection comes from (S5)"}`,
 		`{"from":"ns0/a","to":"2001:db8::1","protocol":"TCP","port":1}`:                             `{"from":"ns0/a","to":"2001:db8::1","protocol":"TCP","port":1,"error":"ns0/a and 2001:db8::1 have no address family in common"}`,
 	} {

@@ -45,8 +45,12 @@ func (l *linter) idle(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
 	}
 	switch {
 	case met && l.needed(i, r):
+		l.halfOpen(i, r)
 	case met:
 		l.shadowed(r, v)
+	case v.miss&missProof != 0 && !l.namesPods(r):
+		l.add(CodeNotEnrolled, diag.Warning, r.Pos, "this allow matches nothing: it asks for authentication, and "+peersText(r.Source.Peers)+" has no identity to prove",
+			"only pods can be enrolled: write authentication: \"none\" with an exception")
 	case v.miss&missProof != 0:
 		l.add(CodeNotEnrolled, diag.Warning, r.Pos, "this allow matches nothing: it asks for authentication, and no end that it names is enrolled",
 			"label the namespaces weir.dev/mesh=enabled or set enrolment in the MeshConfig; or write authentication: \"none\" with an exception")
@@ -54,6 +58,16 @@ func (l *linter) idle(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
 		l.add(CodeNoPort, diag.Warning, r.Pos, "this rule matches nothing: no pod that it is about has a container port named as in "+portsText(r.Ports)+failsOpen(r.Action),
 			nameThePort)
 	}
+}
+
+// namesPods reports whether some peer of a rule is a pod, or may be one.
+func (l *linter) namesPods(r *plan.Rule) bool {
+	for i := range l.plan.Peers {
+		if l.plan.Peers[i].Kind == plan.PodPeer && (r.PeerSet < 0 || l.plan.PeerSets[r.PeerSet].Has(plan.PeerIndex(i))) {
+			return true
+		}
+	}
+	return false
 }
 
 func namesPort(r *plan.Rule) bool {

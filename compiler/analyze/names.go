@@ -68,6 +68,8 @@ type end struct {
 type Names struct {
 	// Namespace is where names that give none are looked for first; set it before names are asked about.
 	Namespace string
+	// OnlyThere says that they are looked for nowhere else.
+	OnlyThere bool
 	plan      *plan.Plan
 	requests  *plan.Requests
 	workloads map[string][]workload // by ns/name
@@ -274,8 +276,8 @@ func (n *Names) Resolve(name string) (*Target, error) {
 	return nil, n.unknown(name)
 }
 
-// bare resolves a name without a namespace: a workload or pod of Namespace, or where only one namespace has it, else a
-// DNS name.
+// bare resolves a name without a namespace: a workload or pod of Namespace, or, where that was not asked for, one that only one
+// namespace has, else a DNS name.
 func (n *Names) bare(name string) (*Target, error) {
 	if here := n.Namespace + "/" + name; n.has(here) {
 		return n.namespaced(here)
@@ -290,6 +292,8 @@ func (n *Names) bare(name string) (*Target, error) {
 	}
 	slices.Sort(in)
 	switch {
+	case n.OnlyThere && len(in) > 0:
+		return nil, &NameError{Name: name, Why: "is not in namespace " + n.Namespace, Near: in}
 	case len(in) == 1:
 		return n.namespaced(in[0])
 	case len(in) > 1:

@@ -1,35 +1,104 @@
 package analyze
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/compiler/resolve"
 )
 
-// near lists the allows that miss a denied flow in one way only, the likeliest to be meant first.
-func (x *Explainer) near(v *view, q Question, missed []plan.RuleIndex) []Near {
-	type candidate struct {
-		rule plan.RuleIndex
-		miss miss
-	}
+// nearRule is an allow that misses a denied flow in one way, and whose match would open it, or its layer's part of it.
+type nearRule struct {
+	rule plan.RuleIndex
+	miss miss
+	// besides says who else would have to allow it; empty for nobody.
+	besides string
+}
+
+// near lists the allows that miss a denied flow in one way only, the likeliest to be meant first: those that would open it
+// alone, then those beside which the other layer would have to allow it (S9).
+func (x *Explainer) near(v *view, q Question, sub *plan.Subject, missed []plan.RuleIndex) []Near {
 	order := []miss{missRequest, missPort, missProof, missEnded, missAudit, missPeer}
-	var found []candidate
+	var found []nearRule
 	for _, i := range missed {
 		r := &x.plan.Rules[i]
-		if m := v.misses(i); r.Action == ir.Allow && slices.Contains(order, m) && x.likely(v, q, r, m) {
-			found = append(found, candidate{i, m})
+		m := v.misses(i)
+		if r.Action != ir.Allow || !slices.Contains(order, m) || !x.likely(v, q, r, m) {
+			continue
+		}
+		if besides, ok := x.opens(v, sub, i, m); ok {
+			found = append(found, nearRule{i, m, besides})
 		}
 	}
-	slices.SortStableFunc(found, func(a, b candidate) int { return slices.Index(order, a.miss) - slices.Index(order, b.miss) })
+	slices.SortStableFunc(found, func(a, b nearRule) int {
+		return cmp.Or(cmp.Compare(len(a.besides), len(b.besides)), slices.Index(order, a.miss)-slices.Index(order, b.miss))
+	})
 	var out []Near
 	for _, c := range found[:min(len(found), maxNear)] {
 		if text := x.missText(v, q, c.rule, c.miss); text != "" {
-			out = append(out, Near{Rule: x.places.rule(c.rule), Text: text})
+			out = append(out, Near{Rule: x.places.rule(c.rule), Text: text + c.besides})
 		}
 	}
 	return out
+}
+
+// opens reports whether the flow would pass if a rule that misses it in one way matched, or would but for the other layer.
+func (x *Explainer) opens(v *view, sub *plan.Subject, i plan.RuleIndex, m miss) (besides string, ok bool) {
+	own, layer := x.plan.Policies[x.plan.Rules[i].Policy].Layer, ir.Mesh
+	o := x.hadItMatched(v, sub, i, m)
+	switch {
+	case o.Verdict != plan.Deny:
+		return "", true
+	case o.Reason == plan.ByAuthentication: // the orchestrator's allows, and the mesh says nothing
+	case o.Rule != plan.None:
+		layer = x.plan.Policies[x.plan.Rules[o.Rule].Policy].Layer
+	case o.Policy != plan.None:
+		layer = x.plan.Policies[o.Policy].Layer
+	}
+	switch layer {
+	case own:
+		return "", false
+	case ir.Orchestrator:
+		return "; the orchestrator's policies would have to allow that, too", true
+	default:
+		return "; the mesh's policies would have to allow that, too", true
+	}
+}
+
+// hadItMatched is what this side would say: on the rule's port, or of the flow as it is if the rule were about it.
+func (x *Explainer) hadItMatched(v *view, sub *plan.Subject, i plan.RuleIndex, m miss) plan.Outcome {
+	if m == missPort {
+		if o, ok := x.onItsPorts(v, sub, &x.plan.Rules[i]); ok {
+			return o
+		}
+	}
+	c := resolve.Cell{Subject: sub, Direction: v.direction, Provable: m == missProof || v.provable()}
+	c.Rules = v.matching(nil, rulesOfSubject(x.narrator.rules, sub), ^miss(0))
+	return resolve.Would(x.plan, c, i, v.request != nil)
+}
+
+// onItsPorts is what this side says of the flow on one of the rule's ports, one that it lets through if there is any.
+func (x *Explainer) onItsPorts(v *view, sub *plan.Subject, r *plan.Rule) (o plan.Outcome, ok bool) {
+	table := sub.Tables[v.direction]
+	for _, p := range r.Ports {
+		key, known := plan.Key(p.Space, p.First), p.Name == ""
+		for _, n := range x.plan.Peers[v.destination()].NamedPorts {
+			if !known && n.Name == p.Name && n.Space == p.Space {
+				key, known = plan.Key(n.Space, n.Number), true
+			}
+		}
+		if !known || p.Space != v.key.Space() {
+			continue
+		}
+		o, ok = x.plan.Decisions[x.plan.At(table, v.peer, key)].Outcome, true
+		if o.Verdict != plan.Deny {
+			break
+		}
+	}
+	return o, ok
 }
 
 // likely reports whether a person may have meant a rule: another port of the same protocol, another peer of the same

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/weir-mesh/weir/compiler/inventory"
 	"github.com/weir-mesh/weir/compiler/resolve"
@@ -122,5 +123,17 @@ func TestMeet(t *testing.T) {
 		if together, apart := meet(c.from, c.to); together != c.together || apart != c.apart {
 			t.Errorf("meet(%q, %q) = %v, %v", c.from, c.to, together, apart)
 		}
+	}
+}
+
+// TestReachCSVIsClean holds that no cell drives a terminal, and that none is a formula.
+func TestReachCSVIsClean(t *testing.T) {
+	var b strings.Builder
+	rows := []Row{{From: "=cmd", To: "a/b", Ports: []string{"TCP 80"}, Requests: []string{"header x=\x1b[2J"}, Via: "exception x\x07", Except: []string{"\x00"}}}
+	if err := ReachCSV(t.Context(), &b, rows); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsFunc(strings.ReplaceAll(b.String(), "\n", ""), unicode.IsControl) || !strings.Contains(b.String(), "\n'=cmd,") {
+		t.Errorf("%q", b.String())
 	}
 }

@@ -336,6 +336,8 @@ func TestReadFindings(t *testing.T) {
 		{"bad addresses and fields", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {hostNetwrok: true}\nstatus: {podIP: 10.0.0}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: q}\nspec: []\n", false,
 			[]string{"in.yaml:4:8: warning WEIR1035: unknown field \"hostNetwrok\"", "in.yaml:10:7: error WEIR1034: spec must be a mapping, not a list",
 				"in.yaml:5:17: error WEIR1036: \"10.0.0\" is no address"}, Counts{}},
+		{"a bad address beside good ones", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nstatus: {podIP: 10.0.0, podIPs: [{ip: 10.0.0.1}]}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: q}\nstatus: {podIP: 10.0.0.2, podIPs: [{ip: 10.0.0.2}, {ip: x}]}\n", false,
+			[]string{"in.yaml:4:17: error WEIR1036: \"10.0.0\" is no address", "in.yaml:9:57: error WEIR1036: \"x\" is no address"}, Counts{}},
 		{"a kustomization that only lists files is counted", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [a.yaml, sub]\nimages: [{name: x, newTag: y}]\n", false, nil, Counts{"Kustomization": 1}},
 		{"one that changes them or brings others is not understood (S33)", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: prod\nresources: [a.yaml, ../base, 'https://example.org/x?ref=1']\npatches: []\n", false,
 			[]string{"in.yaml:3:1: error WEIR5004: kustomize changes what is applied (namespace); the files are read as they stand",

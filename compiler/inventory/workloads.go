@@ -2,7 +2,9 @@ package inventory
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -246,15 +248,21 @@ func standsFor(running []map[string]string, labels map[string]string) bool {
 }
 
 func (r *reader) podAddrs(po *podObject) []netip.Addr {
-	ips := po.Status.PodIPs
-	if len(ips) == 0 && po.Status.PodIP != "" {
-		ips = []corev1.PodIP{{IP: po.Status.PodIP}}
-	}
 	var out []netip.Addr
-	for _, ip := range ips {
-		if a, ok := r.addr(po.object, "status.podIP", ip.IP); ok {
+	add := func(path, ip string) {
+		if a, ok := r.addr(po.object, path, ip); ok {
 			out = appendAddr(out, a)
 		}
+	}
+	for i, ip := range po.Status.PodIPs {
+		add(fmt.Sprintf("status.podIPs[%d].ip", i), ip.IP)
+	}
+	switch ip := po.Status.PodIP; {
+	case ip == "" || slices.Contains(po.Status.PodIPs, corev1.PodIP{IP: ip}): // the first of them, as the API has it
+	case len(po.Status.PodIPs) == 0:
+		add("status.podIP", ip)
+	default:
+		r.addr(po.object, "status.podIP", ip) // what the list does not have is not used, and no less wrong for that
 	}
 	return out
 }

@@ -105,6 +105,9 @@ func (l *lowering) isolation(s *netv1.NetworkPolicySpec) {
 		iso[ir.Ingress], iso[ir.Egress] = true, len(s.Egress) > 0
 		return
 	}
+	if len(s.PolicyTypes) > 2 { // as the API server's validation has it, whatever they are
+		l.invalid("spec.policyTypes", fmt.Sprintf("%d policy types, and there may be two", len(s.PolicyTypes)), "write Ingress and Egress once")
+	}
 	for i, t := range s.PolicyTypes {
 		switch t {
 		case netv1.PolicyTypeIngress:

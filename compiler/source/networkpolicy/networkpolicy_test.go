@@ -114,7 +114,7 @@ func TestLower(t *testing.T) {
     - namespaceSelector: {}
     - namespaceSelector: {matchLabels: {team: a}}
       podSelector: {matchLabels: {app: web}}
-    - ipBlock: {cidr: 10.1.2.3/8, except: [10.1.0.0/16, 10.2.0.1/32]}
+    - ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16, 10.2.0.1/32]}
     - ipBlock: {cidr: "2001:db8::/32"}
 `, []string{"NetworkPolicy shop/np orchestrator/namespace {shop a notin [a1 z1] b exists [] c ! []} isolate egress=false ingress=true",
 			"7:5 allow ingress[0] pods{shop} pods{} pods{ ns:team in [a] app in [web]} 10.0.0.0/8-[10.1.0.0/16 10.2.0.1/32] matchPods=true 2001:db8::/32-[] matchPods=true every-protocol"}},
@@ -139,6 +139,7 @@ func TestLower(t *testing.T) {
 // What the API server refuses is refused, at its place, and such an object opens nothing.
 func TestLowerRefuses(t *testing.T) {
 	for spec, want := range map[string]string{
+		"  podSelector: {}\n  policyTypes: [Ingress, Egress, Egress]":                                    `np.yaml:6:16: error WEIR1037: 3 policy types, and there may be two`,
 		"  podSelector: {}\n  policyTypes: [ingress]":                                                    `np.yaml:6:17: error WEIR1037: "ingress" is no policy type`,
 		"  podSelector: {}\n  policyTypes: [ingress]\n  ingress: [{}]":                                   `np.yaml:6:17: error WEIR1037: "ingress" is no policy type`, // and not that the rule does nothing
 		"  podSelector: {}\n  ingress: [{from: [{}]}]":                                                   `np.yaml:6:21: error WEIR1037: a peer is empty`,
