@@ -97,15 +97,3 @@ func (l *lowering) apiServers(o *NamedObject, k *v1alpha1.KubeAPIServer) {
 		l.out.APIServers = append(l.out.APIServers, a.Unmap())
 	}
 }
-
-func (l *lowering) exception(o *NamedObject) {
-	var x v1alpha1.MeshException
-	if ds := o.Decode(&x); ds.HasErrors() {
-		l.diags = append(l.diags, ds...)
-		return
-	}
-	spec := &x.Spec
-	l.exceptions[o.Name] = len(l.out.Exceptions)
-	l.out.Exceptions = append(l.out.Exceptions, Exception{Name: o.Name, Owner: spec.Owner, Approver: spec.Approver, Reason: spec.Reason, Risk: spec.Risk,
-		Platform: value(spec.Platform), Covers: spec.Covers, Pos: o.at("metadata.name"), Expires: l.end(o, "spec.expires", spec.Expires)})
-}

@@ -56,37 +56,6 @@ func (l *lowering) authentication(s *policyState, path string, c *v1alpha1.RuleC
 	}
 }
 
-// underException permits plaintext if the register has the exception and it covers the rule. An exception that has
-// ended closes the rule by its end.
-func (l *lowering) underException(s *policyState, path, name string, r *ir.Rule) {
-	pos := s.object.at(path + ".exception")
-	i, ok := l.exceptions[name]
-	if !ok {
-		l.errorAt(CodeException, pos, fmt.Sprintf("the register has no exception %q", name), "write a MeshException of that name, or correct the name")
-		return
-	}
-	e := &l.out.Exceptions[i]
-	if !covers(e.Covers, s.policy, r.Name) {
-		l.diags.Add(diag.Diagnostic{Code: CodeException, Severity: diag.Error, Pos: pos, Message: fmt.Sprintf("the exception %q does not cover this rule", name),
-			Hint: "add the policy to its covers, or use an exception that was approved for it", Related: []diag.Related{{Pos: e.Pos, Message: "the exception"}}})
-		return
-	}
-	r.Plaintext, r.Exception, r.ExceptionEnds = true, name, e.Expires
-	r.NotAfter = earliest(r.NotAfter, e.Expires)
-	e.UsedBy = append(e.UsedBy, s.policy.Object()+" "+path)
-}
-
-func covers(cs []v1alpha1.Coverage, p *ir.Policy, rule string) bool {
-	is := func(want *string, have string) bool { return want == nil || *want == have }
-	for _, c := range cs {
-		kind := c.Kind == nil || string(*c.Kind) == p.Kind
-		if kind && is(c.Namespace, p.Namespace) && is(c.Policy, p.Name) && is(c.Rule, rule) {
-			return true
-		}
-	}
-	return false
-}
-
 // expired says that an allow no longer holds (S28); it stays in the policy, where the node would have ended it too.
 func (l *lowering) expired(r *ir.Rule) {
 	if r.NotAfter.IsZero() || l.in.Now.Before(r.NotAfter) {

@@ -35,6 +35,7 @@ const (
 	CodeProvider  diag.Code = "WEIR2034"
 	CodeUnlearnt  diag.Code = "WEIR2036"
 	CodeIdleEnd   diag.Code = "WEIR2037"
+	CodeUnused    diag.Code = "WEIR2039"
 )
 
 // Object is an object of one of the kinds, from CUE or from a manifest.
@@ -90,6 +91,8 @@ type Exception struct {
 	Platform bool
 	Covers   []v1alpha1.Coverage
 	Pos      diag.Position
+	// CoversPos are the places of Covers.
+	CoversPos []diag.Position
 	// UsedBy are the rules that lean on it, as "Kind namespace/name spec.ingress[0]"; an exception that nothing
 	// leans on is listed in reports.
 	UsedBy []string
@@ -132,6 +135,9 @@ func Lower(in Input) (Output, diag.List) {
 			l.diags.Add(diag.Diagnostic{Code: CodeKind, Severity: diag.Error, Pos: o.KeyPos("kind"), Message: fmt.Sprintf("%s has no kind %s", Group, o.Kind),
 				Hint: "the kinds are ClusterMeshPolicy, MeshPolicy, MeshRoute, MeshConfig and MeshException"})
 		}
+	}
+	if !l.diags.HasErrors() { // what is in error may have been what leans on an exception
+		l.unusedExceptions()
 	}
 	return l.out, l.diags
 }
