@@ -54,7 +54,7 @@ func TestLabRunJSON(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatalf("%v in %s", err, out.String())
 	}
-	if r.Workloads != 2 || r.Probes == 0 || r.Probes != r.Allowed+r.Denied || r.Mismatches == nil || r.Changes == nil {
+	if r.Workloads != 3 || r.Probes == 0 || r.Probes != r.Allowed+r.Denied || r.Mismatches == nil || len(r.Changes) == 0 {
 		t.Errorf("%+v from %s", r, out.String())
 	}
 }
