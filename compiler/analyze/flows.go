@@ -206,11 +206,16 @@ func (a *flowAnswerer) line(out []byte, in inputLine) ([]byte, bool) {
 		return noFlow(errors.New("not a JSON object of a flow"))
 	}
 	var f flowLine
-	if err := json.Unmarshal(line, &f); err != nil {
+	err := json.Unmarshal(line, &f)
+	var mistyped *json.UnmarshalTypeError
+	if err != nil && !errors.As(err, &mistyped) {
 		return noFlow(fmt.Errorf("not a JSON object of a flow: %w", err))
 	}
 	body := withoutAnswer(line)
-	if err := strayField(line); err != nil {
+	if mistyped != nil {
+		return appendError(body, out, wrongType(mistyped)), false
+	}
+	if err := badField(line); err != nil {
 		return appendError(body, out, err), false
 	}
 	r, req, err := a.ask(&f)
