@@ -177,6 +177,28 @@ func TestNamedPortIsTheDestinations(t *testing.T) {
 	}
 }
 
+// TestNamedPortOfAnotherProtocol: what asks for authentication or looks at requests is about TCP, however a port is written (S13,
+// S18).
+func TestNamedPortOfAnotherProtocol(t *testing.T) {
+	rule := in(ir.Allow, from(app("shop", "web")), []ir.Port{{Space: ir.UDP, Name: "dns"}})
+	plain := rule
+	plain.Plaintext = true
+	requests := plain
+	requests.HTTP = []ir.HTTPMatch{{Methods: []string{"GET"}}}
+	for _, c := range []struct {
+		what string
+		rule ir.Rule
+		want plan.Verdict
+	}{{"authenticated", rule, plan.Deny}, {"plaintext", plain, plan.Allow}, {"requests", requests, plan.Deny}} {
+		w := newWorld(mesh("a", c.rule))
+		w.inv.Pods[1].Ports = []inventory.NamedPort{{Name: "dns", Space: ir.UDP, Number: 53}}
+		p, _ := w.compile(t)
+		if got := ingress(t, p, web, plan.Key(ir.UDP, 53)); got.Verdict != c.want {
+			t.Errorf("%s: %s, want %s", c.what, got.Verdict, c.want)
+		}
+	}
+}
+
 func TestLayer7(t *testing.T) {
 	get := in(ir.Allow, from(app("shop", "web")), tcp(80))
 	get.HTTP = []ir.HTTPMatch{{Methods: []string{"GET"}}}

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 
@@ -98,6 +99,47 @@ func TestLeastDifference(t *testing.T) {
 	}
 	if asked > all/4 {
 		t.Errorf("the first of its namespace: asks %d of %d tables", asked, all)
+	}
+}
+
+// TestWhereSetsAreLookedUp enters each kind of peer under what an identity must have to be matched by it, so that a new identity
+// asks few sets. Blocks of the world are entered nowhere: a part of the world asks the sets of the part around it.
+func TestWhereSetsAreLookedUp(t *testing.T) {
+	in := func(key string, values ...string) ir.LabelSelector {
+		return ir.LabelSelector{{Key: "x", Op: ir.Exists}, {Key: key, Op: ir.In, Values: values}}
+	}
+	one := []int32{1}
+	for _, c := range []struct {
+		what       string
+		peer       ir.Peer
+		always     bool
+		namespaces []string
+		labels     []label
+	}{
+		{"a block of the world", ir.Peer{CIDR: &ir.CIDR{}}, false, nil, nil},
+		{"a block of pods", ir.Peer{CIDR: &ir.CIDR{MatchPods: true}}, true, nil, nil},
+		{"an entity", ir.Peer{Entity: ir.Cluster}, true, nil, nil},
+		{"any pod", ir.Peer{Pods: &ir.Selector{}}, true, nil, nil},
+		{"a namespace", ir.Peer{Pods: &ir.Selector{Namespace: "ns", Pods: in("app", "a")}}, false, []string{"ns"}, nil},
+		{"labels", ir.Peer{Pods: &ir.Selector{Pods: in("app", "a", "b"), Namespaces: in("team", "c")}}, false, nil, []label{{false, "app", "a"}, {false, "app", "b"}}},
+		{"labels of a namespace", ir.Peer{Pods: &ir.Selector{Namespaces: in("team", "c")}}, false, nil, []label{{true, "team", "c"}}},
+		{"what is not", ir.Peer{Pods: &ir.Selector{Pods: ir.LabelSelector{{Key: "app", Op: ir.NotIn, Values: []string{"a"}}}}}, true, nil, nil},
+	} {
+		b := &touched{setsByNamespace: map[string][]int32{}, setsByLabel: map[label][]int32{}}
+		b.addPeer(&c.peer, 1)
+		want := &touched{setsByNamespace: map[string][]int32{}, setsByLabel: map[label][]int32{}}
+		if c.always {
+			want.setsAlways = one
+		}
+		for _, ns := range c.namespaces {
+			want.setsByNamespace[ns] = one
+		}
+		for _, l := range c.labels {
+			want.setsByLabel[l] = one
+		}
+		if !reflect.DeepEqual(b, want) {
+			t.Errorf("%s: always %v, by namespace %v, by label %v", c.what, b.setsAlways, b.setsByNamespace, b.setsByLabel)
+		}
 	}
 }
 
