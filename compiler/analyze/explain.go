@@ -417,13 +417,20 @@ func (x *Explainer) exceptions(r *Reply) []string {
 	return out
 }
 
-// exceptionText names a rule's exception and how long the rule holds.
+// exceptionText names a rule's exception and how long it holds, and the rule, where that ends before.
 func exceptionText(p *plan.Plan, i plan.RuleIndex) string {
 	r := &p.Rules[i]
-	if end := r.Source.NotAfter; !end.IsZero() {
-		return r.Exception + " (" + daysLeft(end, p.Now) + ")"
+	var left []string
+	if end := r.Source.ExceptionEnds; !end.IsZero() {
+		left = append(left, daysLeft(end, p.Now))
 	}
-	return r.Exception
+	if end := r.Source.NotAfter; !end.Equal(r.Source.ExceptionEnds) {
+		left = append(left, "the rule: "+daysLeft(end, p.Now))
+	}
+	if left == nil {
+		return r.Exception
+	}
+	return r.Exception + " (" + strings.Join(left, ", ") + ")"
 }
 
 // decided says who decides, and under which identity.

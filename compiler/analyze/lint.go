@@ -216,7 +216,7 @@ func (l *linter) ending(r *plan.Rule) bool {
 		return false
 	}
 	who := "this allow"
-	if r.Exception != "" {
+	if r.Exception != "" && end.Equal(r.Source.ExceptionEnds) {
 		who = "exception " + r.Exception
 	}
 	left := end.Sub(l.plan.Now)
