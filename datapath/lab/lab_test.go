@@ -239,7 +239,7 @@ func TestRunningLabIsLeftAlone(t *testing.T) {
 // abandoned all the same.
 func TestLockLeftToAChild(t *testing.T) {
 	need(t)
-	gone := exec.CommandContext(t.Context(), "true")
+	gone := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^$")
 	if err := gone.Run(); err != nil {
 		t.Fatal(err)
 	}
