@@ -2,6 +2,8 @@ package weir
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weir-mesh/weir/compiler/diag"
@@ -73,16 +75,30 @@ func (l *lowering) unlearnt(r *ir.Rule) {
 		if p.DNS == "" {
 			continue
 		}
-		l.errorAt(CodeUnlearnt, p.Pos, fmt.Sprintf("%s by a name does nothing yet: the addresses of %s are not known", r.Action, p.DNS),
-			"name its addresses as a cidr, or allow what is needed and nothing else")
+		message, way := fmt.Sprintf("%s by a name does nothing yet: the addresses of %s are not known", r.Action, p.DNS), "name its addresses as a cidr, or allow what is needed and nothing else"
+		if insideCluster(p.DNS) {
+			message, way = fmt.Sprintf("%s by %s does nothing: it is a name in the cluster, and a DNS name stands for what is outside", r.Action, p.DNS), insideWay
+		}
+		l.errorAt(CodeUnlearnt, p.Pos, message, way)
 		r.Action, *p = ir.Deny, ir.Peer{Pos: p.Pos, Entity: ir.World}
 	}
 }
 
+// insideCluster reports whether a name is one that the cluster's own DNS answers: no answer of a name lies in the cluster (S15).
+func insideCluster(name string) bool {
+	return slices.ContainsFunc([]string{".svc", ".pod", ".cluster.local"}, func(end string) bool { return strings.HasSuffix(name, end) })
+}
+
+const insideWay = "name the pods behind it: pods, namespaces or serviceAccounts"
+
 // canProve reports allows that ask for authentication from ends that can't give it (S18).
 func (l *lowering) canProve(r *ir.Rule) {
 	for i := range r.Peers {
-		if r.Peers[i].DNS != "" {
+		switch name := r.Peers[i].DNS; {
+		case name == "":
+		case insideCluster(name):
+			l.warnAt(CodeInside, r.Peers[i].Pos, fmt.Sprintf("this peer can never match: %s is a name in the cluster, and a DNS name stands for what is outside", name), insideWay)
+		default:
 			l.warnAt(CodeDNS, r.Peers[i].Pos, fmt.Sprintf("%s is denied until something learns its addresses", r.Peers[i].DNS), "name a cidr until then")
 		}
 	}

@@ -36,6 +36,7 @@ const (
 	CodeUnlearnt  diag.Code = "WEIR2036"
 	CodeIdleEnd   diag.Code = "WEIR2037"
 	CodeUnused    diag.Code = "WEIR2039"
+	CodeInside    diag.Code = "WEIR2041"
 )
 
 // Object is an object of one of the kinds, from CUE or from a manifest.

@@ -245,13 +245,15 @@ spec:
   - {action: allow, from: [{entity: world}, {pods: {}}, {cidr: {cidr: 10.0.0.0/8}}, {cidr: {cidr: 10.0.0.0/8, matchPods: true}}, {entity: cluster}]}
   - {action: allow, ports: [{port: 53, protocol: UDP}]}
   - {action: allow, ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]}
-  egress: [{action: allow, to: [{dns: a.example.org}]}]
+  egress: [{action: allow, to: [{dns: a.example.org}, {dns: api.m.svc}, {dns: "*.m.svc.cluster.local"}]}]
 `, []string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]} isolates-egress isolates-ingress",
 			"ingress[0] allow world {shop} 10.0.0.0/8-[] matchPods=false 10.0.0.0/8-[] matchPods=true cluster", "ingress[1] allow UDP/53-53", "ingress[2] allow UDP/53-53 TCP/53-53",
-			"egress[0] allow dns:a.example.org"},
+			"egress[0] allow dns:a.example.org dns:api.m.svc dns:*.m.svc.cluster.local"},
 			[]string{"p.yaml:6:28: warning WEIR2031: this peer can never match: it has no identity to prove", "p.yaml:6:57: warning WEIR2031: this peer can never match: it has no identity to prove",
 				"p.yaml:7:5: warning WEIR2031: this rule can never match: only TCP between enrolled pods can be authenticated",
-				"p.yaml:9:33: warning WEIR2032: a.example.org is denied until something learns its addresses"}},
+				"p.yaml:9:33: warning WEIR2032: a.example.org is denied until something learns its addresses",
+				"p.yaml:9:55: warning WEIR2041: this peer can never match: api.m.svc is a name in the cluster, and a DNS name stands for what is outside",
+				"p.yaml:9:73: warning WEIR2041: this peer can never match: *.m.svc.cluster.local is a name in the cluster, and a DNS name stands for what is outside"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out, findings := lower(t, tt.in)
@@ -292,6 +294,9 @@ func TestRefused(t *testing.T) {
 		{policy + "  egress: [{action: deny, to: [{dns: a.example.org}, {cidr: {cidr: 10.0.0.0/8}}]}, {action: allow}]\n", []string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]} isolates-egress",
 			"egress[0] deny world 10.0.0.0/8-[] matchPods=false", "egress[1] allow"},
 			[]string{"p.yaml:5:32: error WEIR2036: deny by a name does nothing yet: the addresses of a.example.org are not known"}},
+		{policy + "  egress: [{action: deny, to: [{dns: api.m.svc}]}, {action: allow}]\n", []string{"MeshPolicy shop/p: mesh/namespace 0 {shop app in [web]} isolates-egress",
+			"egress[0] deny world", "egress[1] allow"},
+			[]string{"p.yaml:5:32: error WEIR2036: deny by api.m.svc does nothing: it is a name in the cluster, and a DNS name stands for what is outside"}},
 		{"kind: ClusterMeshPolicy\nmetadata: {name: c}\nspec: {tier: admin, priority: 1, subject: {}, egress: [{action: pass, to: [{dns: '*.example.org'}]}]}\n",
 			[]string{"ClusterMeshPolicy c: mesh/admin 1 {}", "egress[0] deny world"}, []string{"p.yaml:3:76: error WEIR2036: pass by a name does nothing yet: the addresses of *.example.org are not known"}},
 		{"kind: ClusterMeshPolicy\nmetadata: {name: c}\nspec: {tier: admin, priority: 1, subject: {}, egress: [{action: dent}]}\n",
