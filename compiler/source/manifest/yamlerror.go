@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -47,7 +48,7 @@ func yamlProblem(err error) string {
 }
 
 // maxSearch is how much text is parsed again and again to find the place of a mistake.
-const maxSearch = 256 << 10
+const maxSearch = 64 << 10
 
 // brokenAt finds the place at which a text stops being YAML: as far as there it has no such problem, one character further
 // it has. The parser only tells the problem, so it is asked about parts of the text.
@@ -59,23 +60,41 @@ func (s *source) brokenAt(problem string) diag.Position {
 	if !ok {
 		return diag.Position{File: s.name, Line: end.Line}
 	}
-	broken := func(to int) bool { return problemIn(s.data[start:to]) == problem }
-	// The parser reads ahead, and what it misses, such as a quote's end, may be missed since many lines: those just before
-	// are asked first, for further up other parts of the text may be broken off in the same way.
+	broken := func(to int) bool {
+		text := s.data[start:to]
+		if problem == missingValue { // which a text that breaks off behind a comma or bracket misses for that alone
+			text = append(slices.Clone(text), " x"...)
+		}
+		return problemIn(text) == problem
+	}
+	// The parser reads ahead, and what it misses, such as a quote's end, may be missed since many lines. Those just before
+	// are asked one by one, for further up other parts of the text may be broken off in the same way.
 	first, bad := s.at(start).Line, end.Line
 	good := bad - 1
-	for step := 2; good >= first && broken(s.lineEnd(good)); step *= 2 {
+	for step := 1; good >= first && broken(s.lineEnd(good)); {
+		if end.Line-good >= 16 {
+			step *= 2
+		}
 		bad, good = good, good-step
 	}
 	good = max(good, first-1)
 	bad = good + 1 + sort.Search(bad-good-1, func(i int) bool { return broken(s.lineEnd(good + 1 + i)) })
-	from := s.lines[bad-1]
-	line := s.line(bad)
-	col := sort.Search(len(line), func(i int) bool {
-		_, n := utf8.DecodeRune(line[i:])
-		return broken(from + i + n)
-	})
-	return diag.Position{File: s.name, Line: bad, Col: col + 1}
+	return diag.Position{File: s.name, Line: bad, Col: s.columnOf(bad, broken)}
+}
+
+// missingValue is the parser's complaint where it needs a value and there is something else, or nothing more.
+const missingValue = "did not find expected node content"
+
+// columnOf is the place in a line from which on the text is broken wherever it breaks off, else the end of the line, behind
+// which something is missing.
+func (s *source) columnOf(n int, broken func(to int) bool) int {
+	from, line := s.lines[n-1], s.line(n)
+	to := len(line)
+	for i := 0; i < 64 && to > 0 && broken(from+to); i++ {
+		_, size := utf8.DecodeLastRune(line[:to])
+		to -= size
+	}
+	return min(to+1, max(len(line), 1))
 }
 
 // documentBefore is where the text begins, that of a document if it can be, that has the problem at an offset. It is false

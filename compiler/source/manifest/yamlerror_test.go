@@ -25,15 +25,19 @@ func TestSyntaxPlace(t *testing.T) {
 		{"a: 'x'\nb: 'y' z\nc: d\n", "2:8 did not find expected key", rest}, // seen only in the next line
 		{"a: b\nkind: [x\n---\na: b\n", "2:8 did not find expected ',' or ']'", rest},
 		{"a: b\n---\na: [1,\n  2,\n  b: c\nd: e\n", "5:6 did not find expected ',' or ']'", rest},
-		{"a: {x: 1\nb: 2\n", "1:5 did not find expected ',' or '}'", rest},
+		{"a: {x: 1\nb: 2\n", "1:8 did not find expected ',' or '}'", rest},
 		{"a: \"b\"\nc: \"d\ne: f\n" + strings.Repeat("g: h\n", 100), "2:4 found unexpected end of stream", rest},
+		{"{kind: A,\n b: [}\n", "2:6 did not find expected node content", rest},
+		{"{\n\"kind\": \"A\",\n\"a\": [1,\n2],\n\"b\": [3,,\n4]}\n", "5:9 did not find expected node content", rest},
+		{"{\n\"a\": 1,\n\"b\": 2\n\"c\": 3\n}\n", "3:6 did not find expected ',' or '}'", rest}, // the comma is missing in line 3
+		{"a: [\n  x,\n  y\n]\nb: 1\nc: [1,\n  2\nd: e\n", "7:3 did not find expected ',' or ']'", rest},
 		{"é: é\nü: \"é\" é\n", "2:10 did not find expected key", rest},
 		{"a: b\r\nc: [\r\nd: e\r\n", "3:4 did not find expected ',' or ']'", rest},
 		{"a: b\nc: *d\n", "2:5 unknown anchor 'd' referenced", rest},
 		{"%YAML 3.0\n---\na: b\n", "1:9 found incompatible YAML document", rest},
 		{many + "a: [\n", "2001:4 did not find expected node content", rest},
 		{"a: [" + strings.Repeat("x,", maxSearch) + "\n  y\nb: c\n", "3:0 did not find expected ',' or ']'", rest}, // too much to search
-		{"{{- if .Values.x }}\na: b\n", "1:1 did not find expected node content", template},
+		{"{{- if .Values.x }}\na: b\n", "1:3 did not find expected node content", template},
 		{"a: b\n{{ include \"c\" . | nindent 4 }}\n", "2:1 could not find expected ':'", template},
 		{"a: b\nc: {{ .Values.x }}-y\n", "2:20 did not find expected key", template},
 	} {
