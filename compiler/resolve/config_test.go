@@ -142,3 +142,44 @@ func TestRanges(t *testing.T) {
 		}
 	}
 }
+
+// TestPlacesOfRanges: what is found about ranges stands at the range, and names the place of the other one.
+func TestPlacesOfRanges(t *testing.T) {
+	lines := func(list ...int) (out []diag.Position) {
+		for _, l := range list {
+			out = append(out, diag.Position{Line: l})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		what                 string
+		pods, nodes, service []netip.Prefix
+		want                 []string
+	}{
+		{"a pod is out", prefixes("10.0.0.2/31", "10.3.0.0/24"), nil, nil, []string{"11"}},
+		{"all pods are", prefixes("10.4.0.0/24", "10.3.0.0/24"), nil, nil, []string{"11"}},
+		{"a node is", nil, prefixes("192.168.3.0/24", "192.168.4.0/24"), nil, []string{"21"}},
+		{"a service is", nil, nil, prefixes("10.97.0.0/24", "10.98.0.0/24"), []string{"31"}},
+		{"pods and nodes overlap", prefixes("10.0.0.0/16", "10.3.0.0/24"), prefixes("192.168.0.0/24", "10.3.0.0/16"), nil, []string{"12 22"}},
+		{"the same, the other way round", prefixes("10.3.0.0/24", "10.0.0.0/16"), prefixes("10.3.0.0/16", "192.168.0.0/24"), nil, []string{"11 21"}},
+		{"pods and services overlap", prefixes("10.0.0.0/16"), nil, prefixes("10.96.0.0/24", "10.0.0.0/16"), []string{"11 32"}},
+		{"nodes and services overlap", nil, prefixes("192.168.0.0/24", "10.96.0.0/16"), prefixes("10.95.0.0/16", "10.96.0.0/24"), []string{"22 32"}},
+	} {
+		w := newWorld()
+		w.inv.Services = []inventory.Service{{Namespace: "shop", Name: "web", ClusterIPs: addrs("10.96.0.9")}}
+		w.cfg.PodRanges, w.cfg.NodeRanges, w.cfg.ServiceRanges = c.pods, c.nodes, c.service
+		w.cfg.PodRangesPos, w.cfg.NodeRangesPos, w.cfg.ServiceRangesPos = lines(11, 12), lines(21, 22), lines(31, 32)
+		_, found := w.compile(t)
+		var got []string
+		for _, d := range found {
+			at := fmt.Sprint(d.Pos.Line)
+			for _, r := range d.Related {
+				at += fmt.Sprint(" ", r.Pos.Line)
+			}
+			got = append(got, at)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: found at %q, want %q: %v", c.what, got, c.want, found)
+		}
+	}
+}

@@ -95,7 +95,7 @@ func overlap(as, bs []netip.Prefix) (a, b int, ok bool) {
 			}
 		}
 	}
-	return 0, 0, false
+	return a, b, false
 }
 
 func holds(blocks []netip.Prefix, a netip.Addr) bool {

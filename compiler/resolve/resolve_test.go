@@ -305,11 +305,19 @@ func TestUndecidedAddress(t *testing.T) {
 	two, _ := w.compile(t)
 	w.cfg.PodRanges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/25")}
 	one, _ := w.compile(t)
+	group := p
+	group.Name = "group"
+	group.Rules = []ir.Rule{{Direction: ir.Ingress, Action: ir.Allow, Peers: []ir.Peer{{CIDR: &ir.CIDR{Prefix: netip.MustParsePrefix("239.1.0.0/16"), MatchPods: true}}}}}
+	w.policies, w.cfg.PodRanges = append(w.policies, group), nil
+	anywhere, _ := w.compile(t)
 	peers := func(p *plan.Plan) int {
 		i := slices.IndexFunc(p.Endpoints, func(e plan.Endpoint) bool { return e.Name == "web" })
 		return len(p.Endpoints[i].Peers)
 	}
 	if peers(two) != 2 || peers(one) != 1 {
 		t.Errorf("S4: a pod without an address has %d identities where the block cuts its range (want 2), %d where not (want 1)", peers(two), peers(one))
+	}
+	if peers(anywhere) != 2 {
+		t.Errorf("S6: a pod may get an address in the block or outside, and none of a group's: %d identities, want 2", peers(anywhere))
 	}
 }

@@ -98,6 +98,13 @@ func TestTableIsFull(t *testing.T) {
 	for i := range plan.MaxClasses {
 		b.emitClass(&table, uint32(i), bitset{uint64(i), 1})
 	}
+	var alike plan.Table
+	for at := range uint32(3) {
+		b.emitClass(&alike, at, bitset{5, 1})
+	}
+	if len(alike.Starts) != 1 || len(alike.Classes) != 1 {
+		t.Errorf("%d intervals of one class", len(alike.Starts))
+	}
 	if b.chain.tooLong || len(table.Classes) != plan.MaxClasses || int(table.Classes[plan.MaxClasses-1]) != plan.MaxClasses-1 {
 		t.Errorf("%d classes, too many %t", len(table.Classes), b.chain.tooLong)
 	}
@@ -112,6 +119,31 @@ func TestTableIsFull(t *testing.T) {
 	b.emitClass(&table, 1<<17+2, bitset{7, 2})
 	if !b.chain.tooLong || table.Classes[len(table.Classes)-1] != 0 {
 		t.Errorf("one class more is %d, too many %t", table.Classes[len(table.Classes)-1], b.chain.tooLong)
+	}
+}
+
+// TestEdges: a slot begins and ends to match at its ports' edges, the first and the last port of all apart.
+func TestEdges(t *testing.T) {
+	const last = uint32(ir.NumSpaces)<<16 - 1
+	edge := func(at uint32) uint64 { return uint64(at)<<32 | 3 }
+	for _, c := range []struct {
+		ports  []interval
+		atZero bool
+		want   []uint64
+	}{
+		{nil, false, nil},
+		{everyPort, true, nil},
+		{[]interval{{0, 0}}, true, []uint64{edge(1)}},
+		{[]interval{{1, last}}, false, []uint64{edge(1)}},
+		{[]interval{{0, last - 1}}, true, []uint64{edge(last)}},
+		{[]interval{{last, last}}, false, []uint64{edge(last)}},
+		{[]interval{{5, 6}, {9, 9}}, false, []uint64{edge(5), edge(7), edge(9), edge(10)}},
+	} {
+		b := tableBuilder{scratch: newBitset(4)}
+		b.addEdges(3, c.ports)
+		if b.scratch.has(3) != c.atZero || !slices.Equal(b.edges, c.want) {
+			t.Errorf("%v: matches the first %t, edges %x; want %t, %x", c.ports, b.scratch.has(3), b.edges, c.atZero, c.want)
+		}
 	}
 }
 
