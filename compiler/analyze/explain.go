@@ -341,7 +341,7 @@ func (x *Explainer) unproved(v *view) string {
 func (x *Explainer) requests(l plan.ListIndex) []RequestStep {
 	var out []RequestStep
 	for _, e := range x.plan.Lists[l].Entries {
-		s := RequestStep{Verdict: e.Verdict.String(), Match: "any request"}
+		s := RequestStep{Verdict: e.Verdict.String(), Match: anyRequest}
 		var all []string
 		for _, c := range e.Conds {
 			all = append(all, requestsText(c))

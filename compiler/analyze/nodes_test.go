@@ -342,3 +342,21 @@ func TestAskDependsWithinAWorkload(t *testing.T) {
 		}
 	}
 }
+
+// TestReachServerInBlock holds that a block's line does not speak for the API server in it, which is told apart.
+func TestReachServerInBlock(t *testing.T) {
+	in := nodesWorld()
+	in.Inventory.APIServers = addrs("192.0.2.10")
+	admin := fromNodesPolicy(ir.Peer{Entity: ir.KubeAPIServer})
+	admin.Name, admin.Tier, admin.Isolate = "admin", ir.Admin, [ir.NumDirections]bool{}
+	admin.Rules[0].Action, admin.Rules[0].Plaintext = ir.Deny, false
+	in.Policies = []ir.Policy{fromNodesPolicy(ir.Peer{CIDR: cidrOf("192.0.2.0/24")}), admin}
+	rows, err := namesOf(t, in).Reach(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(rows, func(r Row) bool { return r.From == "192.0.2.0/24" && r.To == "a/web" })
+	if at < 0 || !slices.Equal(rows[at].Except, []string{apiServer}) {
+		t.Errorf("%+v", rows)
+	}
+}

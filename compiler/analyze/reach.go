@@ -131,6 +131,15 @@ func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
 		widerOf[ends[i].name], of[ends[i].name] = ends[i].wider(ends), &ends[i]
 	}
 	parts := partsOf(widerOf)
+	if e := of[apiServer]; e != nil { // on a node and outside, or in several blocks: a part of each
+		for _, block := range e.blocks(ends) {
+			for w, at := block, ""; w != at; w, at = widerOf[w], w {
+				if of[w] != nil && !slices.Contains(parts[w], apiServer) {
+					parts[w] = append(parts[w], apiServer)
+				}
+			}
+		}
+	}
 	by := map[rowEnds][]Row{}
 	for _, r := range rows {
 		if of[r.From].kind == podsEnd && of[r.To].kind == podsEnd {

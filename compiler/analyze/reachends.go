@@ -400,16 +400,38 @@ func (e *reachEnd) wider(ends []reachEnd) string {
 	case e.name == apiServer && e.hosts != nil:
 		return "host"
 	case e.name == apiServer:
-		return "world"
+		return e.blocks(ends)[0]
 	}
 	own, err := netip.ParsePrefix(e.name)
 	if err != nil {
 		return e.name
 	}
+	return smallestBlock(ends, own, own.Bits()-1)
+}
+
+// blocks are the smallest blocks that hold the API server's addresses outside the cluster, or world; all of them first, if one
+// does.
+func (e *reachEnd) blocks(ends []reachEnd) []string {
+	var out []string
+	for i := range e.parts {
+		for _, name := range e.parts[i].names {
+			if block, err := netip.ParsePrefix(name); err == nil && !slices.Contains(out, smallestBlock(ends, block, block.Bits())) {
+				out = append(out, smallestBlock(ends, block, block.Bits()))
+			}
+		}
+	}
+	if len(out) != 1 {
+		out = append([]string{"world"}, out...)
+	}
+	return out
+}
+
+// smallestBlock is the smallest block of at most so many bits among the ends that holds another, or world.
+func smallestBlock(ends []reachEnd, own netip.Prefix, most int) string {
 	out, bits := "world", -1
 	for i := range ends {
 		p, err := netip.ParsePrefix(ends[i].name)
-		if err == nil && p.Bits() < own.Bits() && p.Bits() > bits && p.Contains(own.Addr()) {
+		if err == nil && p.Bits() <= most && p.Bits() > bits && p.Contains(own.Addr()) {
 			out, bits = ends[i].name, p.Bits()
 		}
 	}

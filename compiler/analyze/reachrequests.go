@@ -16,7 +16,7 @@ const maxRequests = 256
 type passes struct{ is, except []string }
 
 func (p *passes) text() string {
-	text := "any request"
+	text := anyRequest
 	if len(p.is) > 0 {
 		text = strings.Join(p.is, " and ")
 	}
@@ -57,7 +57,7 @@ func (r *reacher) passing(l plan.ListIndex) []passes {
 			denied = append(denied, e)
 		case len(e.Conds) == 1:
 			for j := range e.Conds[0] {
-				out = append(out, passes{[]string{RequestText(&e.Conds[0][j])}, exceptions(denied, &e.Conds[0][j])})
+				out = append(out, passes{conditions([][]ir.HTTPMatch{e.Conds[0][j : j+1]}), exceptions(denied, &e.Conds[0][j])})
 			}
 		default:
 			out = append(out, passes{conditions(e.Conds), exceptions(denied, nil)})
@@ -86,7 +86,9 @@ func (r *reacher) allowing(w asks) []plan.RuleIndex {
 func conditions(conds [][]ir.HTTPMatch) []string {
 	var all []string
 	for _, c := range conds {
-		all = append(all, requestsText(c))
+		if text := requestsText(c); text != anyRequest {
+			all = append(all, text)
+		}
 	}
 	return united(all, nil)
 }

@@ -75,6 +75,9 @@ func (s *places) at(pos diag.Position, other string) (place, short string) {
 	return place, place
 }
 
+// anyRequest is what a match without a condition matches.
+const anyRequest = "any request"
+
 // RequestText writes what a match of a rule matches: POST /v1/charges/….
 func RequestText(m *ir.HTTPMatch) string {
 	var parts []string
@@ -101,6 +104,9 @@ func RequestText(m *ir.HTTPMatch) string {
 	}
 	for i := range m.Claims {
 		parts = append(parts, "claim "+m.Claims[i].Provider+":"+keyText(&m.Claims[i]))
+	}
+	if parts == nil {
+		return anyRequest
 	}
 	return strings.Join(parts, " ")
 }
