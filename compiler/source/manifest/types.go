@@ -74,18 +74,15 @@ func (m *misfits) mapping(path string, v any, t reflect.Type) {
 		m.refuse(path, "a mapping", describe(v), "")
 		return
 	}
-	var fields map[string]reflect.Type
+	of := func(string) (reflect.Type, bool) { return t.Elem(), true }
 	if t.Kind() == reflect.Struct {
-		fields = structFields(t)
+		fields := structFields(t)
+		of = func(name string) (reflect.Type, bool) { f, ok := fields[name]; return f, ok }
 	}
 	for _, name := range slices.Sorted(maps.Keys(o)) {
-		below := t
-		if fields == nil {
-			below = t.Elem()
-		} else if below, ok = fields[name]; !ok {
-			continue // an unknown field is another finding's
+		if below, ok := of(name); ok { // an unknown field is another finding's
+			m.value(join(path, name), o[name], below)
 		}
-		m.value(join(path, name), o[name], below)
 	}
 }
 
