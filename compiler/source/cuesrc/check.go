@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/source/manifest"
 	"github.com/weir-mesh/weir/schemas"
 )
 
@@ -58,7 +59,7 @@ func problem(out *Object, p schemas.Problem, path string, value any) diag.Diagno
 	default:
 		d.Code = CodeValue
 		if s, ok := value.(string); ok {
-			d.Hint = nearestChoice(s, p.Message)
+			d.Hint = manifest.NearestChoice(s, p.Message)
 		}
 	}
 	// A name that is not written out is the key that the object is filed under.

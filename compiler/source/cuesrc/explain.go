@@ -9,6 +9,7 @@ import (
 	"cuelang.org/go/cue/errors"
 
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/source/manifest"
 	"github.com/weir-mesh/weir/schemas"
 )
 
@@ -98,7 +99,7 @@ func (x *explainer) rule(d *diag.Diagnostic, e errors.Error, steps []string) {
 	if w.Exists() && w.IncompleteKind()&(cue.StructKind|cue.ListKind) == 0 {
 		d.Code = CodeValue
 		if s, err := w.String(); err == nil {
-			d.Hint = nearestChoice(s, d.Message)
+			d.Hint = manifest.NearestChoice(s, d.Message)
 		}
 	}
 }

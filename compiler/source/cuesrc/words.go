@@ -23,24 +23,7 @@ func suggest(name string, fields []string) (hint, meant string) {
 }
 
 // nearestValue suggests one of the choices.
-func nearestValue(value string, choices []string) string {
-	if near := manifest.Nearest(value, choices); near != "" && near != value {
-		return "did you mean " + quote(near) + "?"
-	}
-	return ""
-}
-
-// enumeration finds the choices in a message such as "action is allow, deny or pass".
-var enumeration = regexp.MustCompile(` is ((?:[\w-]+, )*[\w-]+ or [\w-]+)`)
-
-// nearestChoice suggests one of the choices that a message of the schema names.
-func nearestChoice(value, message string) string {
-	m := enumeration.FindStringSubmatch(message)
-	if m == nil {
-		return ""
-	}
-	return nearestValue(value, strings.Split(strings.ReplaceAll(m[1], " or ", ", "), ", "))
-}
+func nearestValue(value string, choices []string) string { return manifest.DidYouMean(value, choices) }
 
 // orList writes "a, b or c".
 func orList(words []string) string {

@@ -85,15 +85,17 @@ func (o manifestObject) problem(v any, p schemas.Problem) diag.Diagnostic {
 		name := p.Path[len(p.Path)-1]
 		d.Code, d.Pos, d.Message = CodeField, o.KeyPos(path), fmt.Sprintf("unknown field %q", name)
 		known, _ := schemas.Fields(o.Kind, p.Path[:len(p.Path)-1]...)
-		if near := manifest.Nearest(name, known); near != "" {
-			d.Hint = fmt.Sprintf("did you mean %q?", near)
-		} else if len(known) > 0 {
+		if d.Hint = manifest.DidYouMean(name, known); d.Hint == "" && len(known) > 0 {
 			d.Hint = "the fields here are " + strings.Join(known, ", ")
 		}
 	case schemas.WrongType:
 		d.Code, d.Message = CodeType, p.Path[len(p.Path)-1]+": "+p.Message
 	case schemas.MissingField:
 		d.Code = CodeMissing
+	case schemas.WrongValue:
+		if s, ok := value.(string); ok {
+			d.Hint = manifest.NearestChoice(s, p.Message)
+		}
 	}
 	return d
 }
