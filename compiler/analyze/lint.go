@@ -63,7 +63,9 @@ type linter struct {
 	// endpointsOf lists the pods of each identity, found when first asked for.
 	endpointsOf [][]int32
 	// tried counts what needed has compared. idleToo are the rules that it leaves out: of two that do the same, one is idle.
-	tried   int
+	tried int
+	// half counts what halfOpen has looked at.
+	half    int
 	idleToo map[plan.RuleIndex]bool
 	diags   diag.List
 	// scratch is what keys returns.
@@ -187,6 +189,7 @@ func (l *linter) rule(i plan.RuleIndex, p *plan.Policy, inventory bool) {
 		if inventory && l.decides[i] {
 			l.emptyPorts(r)
 			l.unasked(i, r)
+			l.halfOpen(i, r, p)
 			if r.Plaintext {
 				l.plaintext(i, r)
 			}

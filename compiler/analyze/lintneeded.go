@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 	"github.com/weir-mesh/weir/compiler/resolve"
 )
@@ -27,12 +28,13 @@ func (l *linter) needed(i plan.RuleIndex, r *plan.Rule) bool {
 		}
 		v.subject = l.peersOf[s][0] // the pods of a subject share their tables
 		sub := &l.plan.Subjects[s]
+		all := l.livingRules(sub, r.Direction)
 		seen := map[string]bool{}
 		for _, v.peer = range l.rowsOf(sub.Tables[r.Direction]) {
 			if l.tried > maxTried {
 				return true
 			}
-			if (everywhere || v.peerMatches(r)) && l.neededIn(&v, sub, i, everywhere, seen) {
+			if (everywhere || v.peerMatches(r)) && l.neededIn(&v, sub, all, i, everywhere, seen) {
 				return true
 			}
 		}
@@ -43,15 +45,26 @@ func (l *linter) needed(i plan.RuleIndex, r *plan.Rule) bool {
 	return false
 }
 
+// livingRules are the rules of a subject and direction, those that have ended or are idle anyway left out.
+func (l *linter) livingRules(s *plan.Subject, d ir.Direction) []plan.RuleIndex {
+	return slices.DeleteFunc(rulesOfSubject(l.rules, s), func(j plan.RuleIndex) bool {
+		r := &l.plan.Rules[j]
+		return r.Direction != d || hasEnded(l.plan, r) || l.idleToo[j]
+	})
+}
+
 // neededIn looks at the cells of one row. seen holds the sets of rules that were looked at: everything about a cell
 // follows from the rules that match it.
-func (l *linter) neededIn(v *view, s *plan.Subject, i plan.RuleIndex, everywhere bool, seen map[string]bool) bool {
-	all := rulesOfSubject(l.rules, s)
-	near := v.matching(nil, all, missPeer|missEnded)
-	if len(l.idleToo) > 0 {
-		near = slices.DeleteFunc(near, func(j plan.RuleIndex) bool { return l.idleToo[j] })
+func (l *linter) neededIn(v *view, s *plan.Subject, all []plan.RuleIndex, i plan.RuleIndex, everywhere bool, seen map[string]bool) bool {
+	var near []plan.RuleIndex
+	for _, j := range all {
+		if v.peerMatches(&l.plan.Rules[j]) {
+			near = append(near, j)
+		}
 	}
 	l.tried += len(all)
+	own := &l.plan.Rules[i]
+	ended := hasEnded(l.plan, own)
 	t := s.Tables[v.direction]
 	classes := make([]bool, t.NumClasses)
 	var rules []plan.RuleIndex
@@ -62,23 +75,29 @@ func (l *linter) neededIn(v *view, s *plan.Subject, i plan.RuleIndex, everywhere
 		}
 		classes[t.Classes[at]] = true
 		v.key = plan.PortKey(start)
-		if !everywhere && v.misses(i)&^missAudit != 0 {
+		provable := v.provable()
+		if !everywhere && (ended || !v.here(own, provable)) {
 			continue
 		}
-		rules = v.matching(rules[:0], near, ^missAudit)
+		rules = rules[:0]
+		for _, j := range near {
+			if v.here(&l.plan.Rules[j], provable) {
+				rules = append(rules, j)
+			}
+		}
 		l.tried += len(near)
 		key = key[:0]
 		for _, j := range rules {
 			key = binary.LittleEndian.AppendUint32(key, uint32(j))
 		}
-		if v.provable() {
+		if provable {
 			key = append(key, 1)
 		}
 		if seen[string(key)] {
 			continue
 		}
 		seen[string(key)] = true
-		if resolve.Needs(l.plan, resolve.Cell{Subject: s, Direction: v.direction, Rules: rules, Provable: v.provable()}, i) {
+		if resolve.Needs(l.plan, resolve.Cell{Subject: s, Direction: v.direction, Rules: rules, Provable: provable}, i) {
 			return true
 		}
 	}
@@ -112,7 +131,7 @@ func (l *linter) rowsOf(t *plan.Table) []plan.PeerIndex {
 	seen := map[string]bool{}
 	var rows []plan.PeerIndex
 	var key []byte
-	for i := 1; i < len(l.plan.Peers); i++ {
+	for i := 1; i < len(l.plan.Peers) && len(rows) < t.Rows.Len(); i++ {
 		key = l.plan.RowKey(key[:0], t, plan.PeerIndex(i))
 		if !seen[string(key)] {
 			seen[string(key)] = true

@@ -45,7 +45,7 @@ func (l *linter) idle(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
 	}
 	switch {
 	case met && l.needed(i, r):
-		l.halfOpen(i, r)
+		l.halfOpen(i, r, p)
 	case met:
 		l.shadowed(r, v)
 	case v.miss&missProof != 0 && !l.namesPods(r):

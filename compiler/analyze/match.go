@@ -69,10 +69,10 @@ func (v *view) misses(i plan.RuleIndex) miss {
 	if !v.portMatches(r) {
 		m |= missPort
 	}
-	if v.plan.Policies[r.Policy].Layer == ir.Mesh && r.Action == ir.Allow && !r.Plaintext && !v.provable() {
+	if asksForProof(v.plan, r) && !v.provable() {
 		m |= missProof
 	}
-	if end := r.Source.NotAfter; r.Action == ir.Allow && !end.IsZero() && !end.After(v.plan.Now) {
+	if hasEnded(v.plan, r) {
 		m |= missEnded
 	}
 	if r.Audit {
@@ -82,6 +82,23 @@ func (v *view) misses(i plan.RuleIndex) miss {
 		m |= missRequest
 	}
 	return m
+}
+
+// asksForProof reports whether a rule matches only where both ends can prove who they are (S18).
+func asksForProof(p *plan.Plan, r *plan.Rule) bool {
+	return r.Action == ir.Allow && !r.Plaintext && p.Policies[r.Policy].Layer == ir.Mesh
+}
+
+// here reports whether a rule that has not ended and that names the view's peer matches its port, with what is known of
+// the proof of the ends: the part of misses that differs from port to port.
+func (v *view) here(r *plan.Rule, provable bool) bool {
+	return v.portMatches(r) && (provable || !asksForProof(v.plan, r))
+}
+
+// hasEnded reports whether an allow's end is past (S28).
+func hasEnded(p *plan.Plan, r *plan.Rule) bool {
+	end := r.Source.NotAfter
+	return r.Action == ir.Allow && !end.IsZero() && !end.After(p.Now)
 }
 
 func anyMatch(ms []ir.HTTPMatch, q *plan.Request) bool {
