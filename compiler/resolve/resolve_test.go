@@ -296,6 +296,27 @@ func TestDigestsFollowContentOnly(t *testing.T) {
 	}
 }
 
+// TestNumbersFollowContent: an identity has the same number in whatever order what was read came (S2).
+func TestNumbersFollowContent(t *testing.T) {
+	w := newWorld()
+	w.pod("jobs", "other", "10.0.0.9")
+	w.inv.APIServers = addrs("203.0.113.1", "203.0.113.2")
+	w.inv.Nodes = append(w.inv.Nodes, inventory.Node{Name: "n2", Addrs: addrs("192.168.0.2")})
+	block := ir.Peer{CIDR: &ir.CIDR{Prefix: netip.MustParsePrefix("192.168.0.2/32"), MatchPods: true}}
+	w.policies = []ir.Policy{mesh("a", in(ir.Deny, []ir.Peer{block}, nil))}
+	a, _ := w.compile(t)
+	slices.Reverse(w.inv.APIServers)
+	slices.Reverse(w.inv.Nodes)
+	slices.Reverse(w.inv.Pods)
+	b, _ := w.compile(t)
+	if !slices.EqualFunc(a.Peers, b.Peers, func(x, y plan.Peer) bool { return x.ID == y.ID }) {
+		t.Errorf("%d identities, in another order %d", len(a.Peers), len(b.Peers))
+		for i := range min(len(a.Peers), len(b.Peers)) {
+			t.Logf("%d: %s %s, %s %s", i, a.Peers[i].Kind, a.Peers[i].Prefix, b.Peers[i].Kind, b.Peers[i].Prefix)
+		}
+	}
+}
+
 func TestUndecidedAddress(t *testing.T) {
 	cidr := &ir.CIDR{Prefix: netip.MustParsePrefix("10.0.0.0/24"), MatchPods: true}
 	p := mesh("np", ir.Rule{Direction: ir.Ingress, Action: ir.Allow, Peers: []ir.Peer{{CIDR: cidr}}})
