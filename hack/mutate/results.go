@@ -152,9 +152,9 @@ func (r *results) keep(m *mutant) {
 }
 
 // digestOf hashes everything that decides what becomes of a mutant: the files of all packages of the module that the tests
-// are built from, the modules, this command, the compiler and the options.
+// are built from, the modules, what makes and tries the mutants, the compiler and the options.
 func digestOf(ctx context.Context, root string, o *options) (string, error) {
-	args := []string{"list", "-deps", "-test", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}", "./hack/mutate"}
+	args := []string{"list", "-deps", "-test", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}"}
 	for _, s := range suites() {
 		args = append(args, s.pkg)
 	}
@@ -169,6 +169,9 @@ func digestOf(ctx context.Context, root string, o *options) (string, error) {
 		return "", err
 	}
 	files := []string{filepath.Join(root, "go.mod"), filepath.Join(root, "go.sum")}
+	for _, f := range []string{"build.go", "find.go", "rewrite.go", "source.go", "helpers.go.txt", "mutants_test.go.txt"} {
+		files = append(files, filepath.Join(root, "hack/mutate", f))
+	}
 	for dir := range strings.FieldsSeq(string(list)) {
 		if files, err = filesOf(dir, files); err != nil {
 			return "", err

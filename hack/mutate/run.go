@@ -45,8 +45,12 @@ func suites() []*suite {
 	}
 }
 
-// slowest is the processor time of a test from which it is left out: what only it would notice counts as survived.
-const slowest = 20 * time.Second
+// slowest is the processor time of a test from which it is left out: what only it would notice counts as survived. From dear
+// on it is asked late.
+const (
+	slowest = 20 * time.Second
+	dear    = 300 * time.Millisecond
+)
 
 func (s *suite) name() string { return strings.TrimPrefix(s.pkg, "./") }
 
@@ -91,26 +95,29 @@ func testAll(ctx context.Context, o *options, all []*suite, known *results, muta
 		return rankHint(known.hints[a.key]) - rankHint(known.hints[b.key])
 	})
 	fmt.Fprintf(os.Stderr, "%d of %d mutants are known, %d to try\n", len(mutants)-len(left), len(mutants), len(left))
-	var tried atomic.Int64
-	return each(o.parallel, func(next func() int) error {
-		var p *process
-		defer func() { p.stop() }()
-		for i := next(); i < len(left) && ctx.Err() == nil; i = next() {
-			if err := r.one(ctx, &p, left[i]); err != nil {
-				return err
+	for _, thorough := range []bool{false, true} {
+		var tried atomic.Int64
+		err := each(o.parallel, func(next func() int) error {
+			var p *process
+			defer func() { p.stop() }()
+			for i := next(); i < len(left) && ctx.Err() == nil; i = next() {
+				if left[i].state != untested {
+					continue
+				}
+				if err := r.one(ctx, &p, left[i], thorough); err != nil {
+					return err
+				}
+				if n := tried.Add(1); n%200 == 0 {
+					fmt.Fprintf(os.Stderr, "%d tried in %s, thoroughly %t\n", n, time.Since(start).Round(time.Second), thorough)
+				}
 			}
-			if left[i].state != untested {
-				known.keep(left[i])
-			}
-			if left[i].state == survived {
-				fmt.Fprintf(os.Stderr, "survived: %s  %s (%d trials, %d tests)\n", left[i].place(), left[i].what, left[i].trials, left[i].tests)
-			}
-			if n := tried.Add(1); n%200 == 0 {
-				fmt.Fprintf(os.Stderr, "%d of %d tried in %s\n", n, len(left), time.Since(start).Round(time.Second))
-			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // rankHint puts mutants that a trial noticed before those that a test did, those of which nothing is known after them, and
@@ -128,17 +135,19 @@ func rankHint(by string) int {
 	}
 }
 
-// one tries a mutant: with the likeliest and quickest trials, with the tests, with other trials for some time.
-func (r *runner) one(ctx context.Context, p **process, m *mutant) error {
-	quick, others := r.order(m)
-	m.trials = len(quick) + len(others)
-	steps := []func() (string, error){
-		func() (string, error) { return r.trials.try(ctx, p, m.id, quick) },
-		func() (string, error) { return r.judge(ctx, m) },
-		func() (string, error) { return r.trials.try(ctx, p, m.id, others) },
+// one tries a mutant: with the likeliest and quickest trials and the quick tests, or, thoroughly, with the other tests and with
+// other trials for some time.
+func (r *runner) one(ctx context.Context, p **process, m *mutant, thorough bool) error {
+	trials, others := r.order(m)
+	if thorough {
+		trials = others
 	}
-	if strings.Contains(r.known.hints[m.key], "/") {
-		steps[0], steps[1] = steps[1], steps[0]
+	steps := []func() (string, error){
+		func() (string, error) { return r.trials.try(ctx, p, m.id, trials) },
+		func() (string, error) { return r.judge(ctx, m, thorough) },
+	}
+	if thorough || strings.Contains(r.known.hints[m.key], "/") {
+		slices.Reverse(steps)
 	}
 	for _, step := range steps {
 		by, err := step()
@@ -150,10 +159,15 @@ func (r *runner) one(ctx context.Context, p **process, m *mutant) error {
 		case by != "":
 			m.state, m.by = killed, by
 			r.count(m, by)
+			r.known.keep(m)
 			return nil
 		}
 	}
-	m.state = survived
+	if thorough {
+		m.state = survived
+		r.known.keep(m)
+		fmt.Fprintf(os.Stderr, "survived: %s  %s\n", m.place(), m.what)
+	}
 	return nil
 }
 
@@ -204,11 +218,11 @@ func each(parallel int, work func(next func() int) error) error {
 }
 
 // judge runs the tests that reach a mutant until one fails, and says which: the two likeliest alone, then those of each
-// package together.
-func (r *runner) judge(ctx context.Context, m *mutant) (by string, err error) {
+// package together, the dear ones or the others.
+func (r *runner) judge(ctx context.Context, m *mutant, dearOnes bool) (by string, err error) {
 	first := 0
 	for _, name := range r.likely(m) {
-		if t := r.tests[name]; t != nil && t.reached.has(m.id) {
+		if t := r.tests[name]; t != nil && t.reached.has(m.id) && t.cost < dear != dearOnes {
 			if by := t.suite.run(ctx, m.id, []*test{t}); by != "" {
 				return by, nil
 			}
@@ -220,11 +234,10 @@ func (r *runner) judge(ctx context.Context, m *mutant) (by string, err error) {
 	for _, s := range r.suites {
 		var reaching []*test
 		for _, t := range s.tests {
-			if t.reached.has(m.id) {
+			if t.reached.has(m.id) && t.cost < dear != dearOnes {
 				reaching = append(reaching, t)
 			}
 		}
-		m.tests += len(reaching)
 		if len(reaching) == 0 {
 			continue
 		}
@@ -327,7 +340,7 @@ func (s *suite) run(ctx context.Context, mutant int, tests []*test) (by string) 
 	for _, t := range tests {
 		cost += t.cost
 	}
-	limit := 10*cost + 10*time.Second
+	limit := 4*cost + 4*time.Second
 	inTime, cancel := context.WithTimeout(ctx, 20*limit) // for one that waits for ever
 	defer cancel()
 	out, err := s.command(inTime, tests, limit, "WEIR_MUTANT="+strconv.Itoa(mutant)).CombinedOutput()

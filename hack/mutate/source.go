@@ -40,10 +40,9 @@ type mutant struct {
 	line           int
 	what           string
 	state          state
-	// by is what noticed it; trials and tests count those that were asked.
-	by            string
-	trials, tests int
-	edits         []edit
+	// by is what noticed it.
+	by    string
+	edits []edit
 }
 
 // place is "file:function:line".
