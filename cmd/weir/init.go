@@ -107,9 +107,10 @@ func (a *app) init(dir string) error {
 
 // shellWord quotes what a shell would not take for one word.
 func shellWord(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r == '-' || r == '_' || r == '.' || r == '/' || r == '+' || r == '@' || r == ',' || r == ':' || unicode.IsLetter(r) || unicode.IsDigit(r))
-	}) {
+	special := func(r rune) bool {
+		return !strings.ContainsRune("-_./+@,:", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}
+	if !strings.ContainsFunc(s, special) {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
