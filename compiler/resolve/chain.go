@@ -55,6 +55,8 @@ type chain struct {
 	// isolation is the first policy that isolates, by layer; the second of each pair counts audit objects too.
 	isolation [ir.NumLayers][2]plan.PolicyIndex
 	met
+	// audit says that the audit chain is asked.
+	audit bool
 
 	// What follows is used again from cell to cell: a tier's slots, a layer's list up to its baseline, and the entries.
 	tiers   [ir.NumTiers][]*slot
@@ -65,12 +67,12 @@ type chain struct {
 // met is what a table's cells met.
 type met struct {
 	// tooLong says that the whole table is more than can be numbered, long that the list of the cell at hand is more
-	// than a waypoint can hold, cut that some cell's was.
-	tooLong, long, cut bool
-	// conflicts are pairs of rules of equal priority that answered differently (S12); unserved are layer-7 rules that
-	// no waypoint can decide (S25).
-	conflicts map[[2]plan.RuleIndex]struct{}
-	unserved  map[plan.RuleIndex]struct{}
+	// than a waypoint can hold, cut that some cell's was, cutInAudit that one's was with what is in audit enforced (S30).
+	tooLong, long, cut, cutInAudit bool
+	// conflicts are pairs of rules of equal priority that answered differently (S12), and whether they did so as enforced,
+	// not only with what is in audit (S30); unserved are layer-7 rules that no waypoint can decide (S25), told apart alike.
+	conflicts map[[2]plan.RuleIndex]bool
+	unserved  map[plan.RuleIndex]bool
 }
 
 // begin makes the chain ready for a table.
@@ -98,11 +100,11 @@ func (c *chain) isolate(l ir.Layer, k plan.PolicyIndex, enforced, audited bool) 
 
 // outcome answers for the cell's slots; audit adds the rules and objects that are in audit (S30).
 func (c *chain) outcome(m bitset, audit bool) (plan.Outcome, []plan.Entry) {
-	c.long = false
+	c.long, c.audit = false, audit
 	orch := c.layer(ir.Orchestrator, m, audit)
 	mesh := c.layer(ir.Mesh, m, audit)
 	if c.tooLong || c.long || len(orch)*len(mesh) > maxEntries {
-		c.cut = true
+		c.cut, c.cutInAudit = c.cut || !audit, c.cutInAudit || audit
 		return plan.Outcome{Verdict: plan.Deny, Reason: plan.ByCapacity, Rule: plan.None, Policy: plan.None, List: plan.None}, nil
 	}
 	provable := m.has(c.special.provable)
@@ -139,9 +141,10 @@ func (c *chain) collapse(entries []plan.Entry, m bitset, audit bool) (plan.Outco
 	if !served {
 		out.Verdict, out.Reason, out.Auth = plan.Deny, plan.ByNoWaypoint, plan.AuthNone
 		if c.unserved == nil {
-			c.unserved = map[plan.RuleIndex]struct{}{}
+			c.unserved = map[plan.RuleIndex]bool{}
 		}
-		c.unserved[c.firstRule(entries, m, audit)] = struct{}{}
+		first := c.firstRule(entries, m, audit)
+		c.unserved[first] = c.unserved[first] || !audit
 		return out, nil
 	}
 	out.Rule = c.firstRule(entries, m, audit)
@@ -349,9 +352,10 @@ func (c *chain) agree(l ir.Layer, a, b answer) answer {
 	}
 	if a.wanted() != b.wanted() { // else one of them conflicts with a third
 		if c.conflicts == nil {
-			c.conflicts = map[[2]plan.RuleIndex]struct{}{}
+			c.conflicts = map[[2]plan.RuleIndex]bool{}
 		}
-		c.conflicts[[2]plan.RuleIndex{a.rule, b.rule}] = struct{}{}
+		pair := [2]plan.RuleIndex{a.rule, b.rule}
+		c.conflicts[pair] = c.conflicts[pair] || !c.audit
 	}
 	if l == ir.Orchestrator {
 		for _, x := range []answer{a, b} {

@@ -2,35 +2,45 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/inventory"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 )
 
 // report turns what a table's compile met into findings. Several tables may say the same; Compile drops repeats.
 func (c *compiler) report(s *plan.Subject, f *met) {
-	if f.tooLong || f.cut {
-		c.diags.Add(diag.Diagnostic{Code: "WEIR3003", Severity: diag.Error, Pos: c.plan.Policies[s.Policies[0]].Pos,
-			Message: fmt.Sprintf("the rules for these pods need more than %d request entries or %d classes; the connections are denied",
-				maxEntries, plan.MaxClasses),
+	if f.tooLong || f.cut || f.cutInAudit {
+		severity, how := diag.Error, "the connections are denied"
+		if !f.tooLong && !f.cut {
+			severity, how = diag.Warning, "the connections would be denied with what is in audit enforced"
+		}
+		c.diags.Add(diag.Diagnostic{Code: "WEIR3003", Severity: severity, Pos: c.plan.Policies[s.Policies[0]].Pos,
+			Message: fmt.Sprintf("the rules for these pods need more than %d request entries or %d classes; %s",
+				maxEntries, plan.MaxClasses, how),
 			Hint: "use fewer conditional pass rules, or objects of different priority"})
 	}
-	for pair := range f.conflicts {
-		c.conflict(pair)
+	for pair, enforced := range f.conflicts {
+		c.conflict(pair, enforced)
 	}
-	for r := range f.unserved {
-		c.unserved(r)
+	for r, enforced := range f.unserved {
+		c.unserved(s, r, enforced)
 	}
 }
 
 // conflict reports two rules of equal priority that answer differently for pods that exist (S12). Where one of them
-// looks at requests the overlap is only possible, and a warning.
-func (c *compiler) conflict(pair [2]plan.RuleIndex) {
+// looks at requests the overlap is only possible, and where one is in audit nothing is denied yet: warnings.
+func (c *compiler) conflict(pair [2]plan.RuleIndex, enforced bool) {
 	a, b := &c.plan.Rules[pair[0]], &c.plan.Rules[pair[1]]
 	severity, how := diag.Error, "is denied"
 	if a.HTTP || b.HTTP {
 		severity, how = diag.Warning, "may meet, and is then denied"
+	}
+	if !enforced {
+		severity, how = diag.Warning, strings.Replace(how, "is", "would be", 1)+" with what is in audit enforced"
 	}
 	pa, pb := &c.plan.Policies[a.Policy], &c.plan.Policies[b.Policy]
 	c.diags.Add(diag.Diagnostic{Code: "WEIR2012", Severity: severity, Pos: b.Pos,
@@ -40,16 +50,58 @@ func (c *compiler) conflict(pair [2]plan.RuleIndex) {
 		Related: []diag.Related{{Pos: a.Pos, Message: "the other rule"}}})
 }
 
-// unserved reports a layer-7 rule that meets connections which no waypoint can look into (S25).
-func (c *compiler) unserved(i plan.RuleIndex) {
+// unserved reports a layer-7 rule that meets connections which no waypoint can look into (S25). Where it does so only with
+// what is in audit enforced, nothing is denied yet (S30).
+func (c *compiler) unserved(s *plan.Subject, i plan.RuleIndex, enforced bool) {
 	r := &c.plan.Rules[i]
-	what := "these pods have no waypoint: the connections are denied"
-	hint := "enrol the namespace, or set waypoints in the MeshConfig"
-	if r.Direction == ir.Egress {
-		what = "some peers of this rule have no waypoint: connections to them are denied"
-		hint = "name only peers that a waypoint serves, or leave out http"
+	severity, denied := diag.Error, "are denied"
+	if !enforced {
+		severity, denied = diag.Warning, "would be denied with what is in audit enforced"
 	}
-	c.diags.Add(diag.Diagnostic{Code: "WEIR2025", Severity: diag.Error, Pos: r.Pos, Message: "a rule looks at requests, but " + what, Hint: hint})
+	what := "some peers of this rule have no waypoint: connections to them " + denied
+	hint := "name only peers that a waypoint serves, or leave out http"
+	if r.Direction == ir.Ingress {
+		what = c.podsOf(s) + " no waypoint: the connections " + denied
+		switch cfg := &c.in.Config; {
+		case !s.Enrolled:
+			hint = "enrol the namespace, or leave out http"
+		case cfg.Waypoint == inventory.WaypointNone:
+			hint = "set waypoints in the MeshConfig, or leave out http"
+		default:
+			hint = "let waypoints.selectors in the MeshConfig select them, or leave out http"
+		}
+	}
+	c.diags.Add(diag.Diagnostic{Code: "WEIR2025", Severity: severity, Pos: r.Pos, Message: "a rule looks at requests, but " + what, Hint: hint})
+}
+
+// podsOf names the workloads of a subject, three of them at most, with the verb to have.
+func (c *compiler) podsOf(s *plan.Subject) string {
+	var names []string
+	for i := range c.plan.Endpoints {
+		e := &c.plan.Endpoints[i]
+		if len(e.Peers) == 0 || c.plan.SubjectOf(e.Peers[0]) != s {
+			continue
+		}
+		_, name, ok := strings.Cut(e.Workload, "/")
+		if !ok {
+			name = e.Name
+		}
+		if name = e.Namespace + "/" + name; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	const shown = 3
+	switch n := len(names); {
+	case n == 0:
+		return "these pods have"
+	case n == 1:
+		return names[0] + " has"
+	case n > shown:
+		return fmt.Sprintf("%s and %d more have", strings.Join(names[:shown], ", "), n-shown)
+	default:
+		return strings.Join(names[:n-1], ", ") + " and " + names[n-1] + " have"
+	}
 }
 
 // findings reports what only the whole plan shows.

@@ -52,8 +52,8 @@ func TestFindings(t *testing.T) {
 			"p.cue:20 warning WEIR2012: MeshPolicy shop/a and MeshPolicy shop/b have priority 7 and answer differently (deny, allow): what both match may meet, and is then denied" +
 				" / give the objects different priorities / p.cue:10 the other rule"}},
 		{"no waypoint at all", inventory.WaypointNone, []ir.Policy{mesh("a", get(in(ir.Allow, nil, nil), 30))}, []string{
-			"p.cue:30 error WEIR2025: a rule looks at requests, but these pods have no waypoint: the connections are denied" +
-				" / enrol the namespace, or set waypoints in the MeshConfig"}},
+			"p.cue:30 error WEIR2025: a rule looks at requests, but shop/db has no waypoint: the connections are denied" +
+				" / set waypoints in the MeshConfig, or leave out http"}},
 		{"no waypoint for a peer", inventory.WaypointPerNamespace, []ir.Policy{mesh("a", get(out, 31))}, []string{
 			"p.cue:31 error WEIR2025: a rule looks at requests, but some peers of this rule have no waypoint: connections to them are denied" +
 				" / name only peers that a waypoint serves, or leave out http"}},

@@ -241,6 +241,9 @@ func (c *compiled) checkFindings(v verdict) error {
 
 const conflictCode, noWaypointCode = "WEIR2012", "WEIR2025"
 
+// inAudit ends what a finding says that holds only with what is in audit enforced.
+const inAudit = "with what is in audit enforced"
+
 // checkFound insists that what is found is so: two rules in conflict are of one priority and answer differently, and
 // what lacks a waypoint says which side does.
 func (c *compiled) checkFound() error {
@@ -257,14 +260,21 @@ func (c *compiled) checkFound() error {
 			o := c.lines[f.Related[0].Pos.Line]
 			p, q := c.policyOf(r), c.policyOf(o)
 			want := diag.Error
-			if r.HTTP != nil || o.HTTP != nil {
-				want = diag.Warning // the requests may differ
+			if r.HTTP != nil || o.HTTP != nil || strings.Contains(f.Message, inAudit) {
+				want = diag.Warning // the requests may differ; nothing is denied yet (S30)
+			}
+			if (r.Audit || o.Audit) && !strings.Contains(f.Message, inAudit) {
+				return fmt.Errorf("what is in audit denies nothing: %s (S30)", f.Message)
 			}
 			if p == q || p.Layer != q.Layer || p.Tier != q.Tier || p.Priority != q.Priority || r.Action == o.Action || r.Direction != o.Direction || f.Severity != want {
 				return fmt.Errorf("no such conflict: %s: %s (S12)", f.Severity, f.Message)
 			}
 		case noWaypointCode:
-			if f.Severity != diag.Error || strings.Contains(f.Message, "some peers") != (r.Direction == ir.Egress) {
+			want := diag.Error
+			if strings.Contains(f.Message, inAudit) {
+				want = diag.Warning
+			}
+			if f.Severity != want || strings.Contains(f.Message, "some peers") != (r.Direction == ir.Egress) {
 				return fmt.Errorf("%s: %s: %s (S25)", f.Severity, f.Message, r.Direction)
 			}
 		}
