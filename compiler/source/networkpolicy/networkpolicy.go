@@ -31,6 +31,12 @@ func Is(o *manifest.Object) bool {
 // hold an error the policy isolates in both directions and allows nothing, so that a plan made of it opens nothing.
 func Lower(o *manifest.Object, defaultNamespace string) (ir.Policy, diag.List) {
 	names := o.CheckNames()
+	for i := range names {
+		if names[i].Pos.Path == o.NamePath() {
+			names[i].Severity = diag.Warning // no meaning hangs on it, and nothing is named after it
+			names[i].Hint = "the API server will refuse it: " + names[i].Hint
+		}
+	}
 	placed := *o
 	placed.Namespace = o.NamespaceOr(defaultNamespace)
 	o = &placed
