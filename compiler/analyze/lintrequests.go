@@ -228,7 +228,7 @@ func (l *linter) instead(v *view, s *plan.Subject, i plan.RuleIndex) plan.RuleIn
 		return plan.None
 	}
 	for j := range entries {
-		if by := entries[j].Rule; by != plan.None && by != i && !l.idleToo[by] && l.plan.Rules[by].HTTP && resolve.Implies(&entries[at], &entries[j]) {
+		if by := entries[j].Rule; by != plan.None && by != i && !l.idleToo[by] && l.plan.Rules[by].HTTP && plan.Implies(&entries[at], &entries[j]) {
 			return by
 		}
 	}

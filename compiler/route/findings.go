@@ -16,15 +16,14 @@ const (
 	CodeNoBackend    diag.Code = "WEIR4002"
 	CodeNoGrant      diag.Code = "WEIR4003"
 	CodeElsewhere    diag.Code = "WEIR4004"
-	CodeUnreached    diag.Code = "WEIR4005"
 	CodeSharedSPIFFE diag.Code = "WEIR4006"
 	CodeTooMany      diag.Code = "WEIR4007"
 	CodeParameter    diag.Code = "WEIR4008"
 	CodeEmptyBody    diag.Code = "WEIR4009"
 )
 
-func (b *builder) report(code diag.Code, s diag.Severity, pos diag.Position, message, hint string) {
-	b.diags.Add(diag.Diagnostic{Code: code, Severity: s, Pos: pos, Message: message, Hint: hint})
+func (b *builder) report(code diag.Code, s diag.Severity, pos diag.Position, message, hint string, related ...diag.Related) {
+	b.diags.Add(diag.Diagnostic{Code: code, Severity: s, Pos: pos, Message: message, Hint: hint, Related: related})
 }
 
 func (b *builder) reportNoService(r *ir.Route) {
@@ -50,11 +49,6 @@ func (b *builder) reportElsewhere(r *ir.Route, ref *ir.RouteBackend) {
 	b.report(CodeElsewhere, diag.Error, ref.Pos, fmt.Sprintf("service %s/%s is not served by the waypoint of %s/%s",
 		ref.Namespace, ref.Service, r.Namespace, r.Service),
 		"a waypoint reaches only what it serves (S25); its share of the requests gets 500")
-}
-
-func (b *builder) reportUnreached(r *ir.Route, k serviceKey) {
-	b.report(CodeUnreached, diag.Warning, r.Pos, fmt.Sprintf("no connection to %s/%s port %d goes through a waypoint: the route does nothing",
-		k.namespace, k.name, k.port), "a connection is redirected where a rule looks at requests, for example path: {prefix: \"/\"}")
 }
 
 func (b *builder) reportTooMany() {

@@ -59,7 +59,7 @@ type Place struct {
 // Build makes the tables of every waypoint of the plan. The error is Weir's own fault: a table that fails Check.
 func Build(p *plan.Plan, in Input) ([]Waypoint, diag.List, error) {
 	b := &builder{plan: p, input: in, listed: map[*plan.Table]bool{},
-		rows: map[*plan.Table][]int32{}, nodes: map[nodeRef]node{}}
+		rows: map[*plan.Table][]int32{}, nodes: map[nodeRef]node{}, followed: map[serviceKey]bool{}}
 	allow := plan.Outcome{Verdict: plan.Allow, Reason: plan.ByNoEndpoint, Rule: plan.None, Policy: plan.None, List: plan.None}
 	b.noEndpoint = plan.Decision{Outcome: allow, Audit: allow}
 	b.addressBlocks()
@@ -73,6 +73,7 @@ func Build(p *plan.Plan, in Input) ([]Waypoint, diag.List, error) {
 		}
 		out = append(out, w)
 	}
+	b.idle()
 	b.diags.Sort()
 	return out, b.diags, nil
 }
@@ -97,6 +98,8 @@ type builder struct {
 	// services are the ports of services by name; attached the routes of each.
 	services map[serviceKey]*servicePort
 	attached map[serviceKey][]*ir.Route
+	// followed are the service ports to which connections come through a waypoint, which follows their routes.
+	followed map[serviceKey]bool
 	// queryKeys and providers are what the lists of the chain in the making ask for.
 	queryKeys map[string]bool
 	providers map[string]bool

@@ -102,11 +102,9 @@ func (t *tables) servicePorts() {
 		}
 		who := t.access(s.dests, s.dests)
 		if who.empty() {
-			for _, r := range t.attached[k] {
-				t.reportUnreached(r, k)
-			}
 			continue
 		}
+		t.followed[k] = true
 		chain := t.serviceChain(s, who)
 		for _, a := range s.addrs {
 			t.out.Places = append(t.out.Places, Place{Addr: a, First: k.port, Last: k.port, Chain: chain.Name})

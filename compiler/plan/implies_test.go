@@ -1,11 +1,10 @@
-package resolve
+package plan
 
 import (
 	"math/rand/v2"
 	"testing"
 
 	"github.com/weir-mesh/weir/compiler/ir"
-	"github.com/weir-mesh/weir/compiler/plan"
 )
 
 func drawn[T any](r *rand.Rand, s ...T) T { return s[r.IntN(len(s))] }
@@ -37,7 +36,7 @@ func drawnMatch(r *rand.Rand) ir.HTTPMatch {
 // TestImplies holds that what is said to imply another match does: no request that meets the one misses the other.
 func TestImplies(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 22))
-	entry := func(m ...ir.HTTPMatch) *plan.Entry { return &plan.Entry{Conds: [][]ir.HTTPMatch{m}} }
+	entry := func(m ...ir.HTTPMatch) *Entry { return &Entry{Conds: [][]ir.HTTPMatch{m}} }
 	said, met := 0, 0
 	for range 40_000 {
 		d, c := drawnMatch(r), drawnMatch(r)
@@ -46,17 +45,17 @@ func TestImplies(t *testing.T) {
 		}
 		said++
 		for range 40 {
-			q := &plan.Request{Method: drawn(r, "GET", "POST", "PUT"), Path: drawn(r, "/", "/s", "/s/m", "/s/m/n", "/s/n", "/sm", "/t/m") + drawn(r, "", "?p=v", "?p=vw&q=v"),
+			q := &Request{Method: drawn(r, "GET", "POST", "PUT"), Path: drawn(r, "/", "/s", "/s/m", "/s/m/n", "/s/n", "/sm", "/t/m") + drawn(r, "", "?p=v", "?p=vw&q=v"),
 				Host: drawn(r, "a.b.c", "b.c", "x.c", "y.d"), Headers: map[string][]string{}}
 			for _, k := range []string{"x", "y"} {
 				if r.IntN(2) == 0 {
 					q.Headers[k] = []string{drawn(r, "v", "vw", "u")}
 				}
 			}
-			if !plan.MatchHTTP(&d, q) {
+			if !MatchHTTP(&d, q) {
 				continue
 			}
-			if met++; !plan.MatchHTTP(&c, q) {
+			if met++; !MatchHTTP(&c, q) {
 				t.Fatalf("%+v is said to imply %+v; %+v meets the first only", d, c, q)
 			}
 		}
@@ -113,12 +112,12 @@ func TestImpliesWhat(t *testing.T) {
 		{claim("a"), claim("a"), true},
 		{claim("a"), claim("b"), false},
 	} {
-		e, f := plan.Entry{Conds: [][]ir.HTTPMatch{{c.d}}}, plan.Entry{Conds: [][]ir.HTTPMatch{{c.c}}}
+		e, f := Entry{Conds: [][]ir.HTTPMatch{{c.d}}}, Entry{Conds: [][]ir.HTTPMatch{{c.c}}}
 		if got := Implies(&e, &f); got != c.want {
 			t.Errorf("%+v implies %+v: %t, want %t", c.d, c.c, got, c.want)
 		}
 	}
-	if !Implies(&plan.Entry{}, &plan.Entry{}) || Implies(&plan.Entry{}, &plan.Entry{Conds: [][]ir.HTTPMatch{{methods("GET")}}}) {
+	if !Implies(&Entry{}, &Entry{}) || Implies(&Entry{}, &Entry{Conds: [][]ir.HTTPMatch{{methods("GET")}}}) {
 		t.Error("what matches everything implies only what does, too")
 	}
 }
