@@ -302,6 +302,21 @@ func TestQueryKeys(t *testing.T) {
 	}
 }
 
+// TestRepeated names the parameter for which a list refuses a request: one that it asks for and that is there twice (S23). A
+// request that can't be read at all is refused for that.
+func TestRepeated(t *testing.T) {
+	ask := ir.HTTPMatch{Query: []ir.KeyMatch{{Key: "a", StringMatch: ir.StringMatch{Kind: ir.Present}}}}
+	r, err := NewRequests(&Plan{Lists: []List{{Entries: []Entry{{Conds: [][]ir.HTTPMatch{{ask}}}, {}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/x": "", "/x?a=1": "", "/x?a=1&a=2": "a", "/x?b=1&b=2": "", "/x%2f?a=1&a=2": "", "x?a=1&a=2": ""} {
+		if got := r.Repeated(0, &Request{Path: path}); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+}
+
 // TestBrokenExpression has a regular expression that does not compile, in each place for one.
 func TestBrokenExpression(t *testing.T) {
 	broken := ir.StringMatch{Kind: ir.Regex, Value: "("}
