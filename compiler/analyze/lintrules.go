@@ -46,8 +46,9 @@ func (l *linter) idle(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
 	switch {
 	case met && l.needed(i, r):
 		l.halfOpen(i, r, p)
+	case met && l.conflicts(i, r, p): // the compile has its own finding
 	case met:
-		l.shadowed(r, v)
+		l.shadowed(i, r, p, v)
 	case v.miss&missProof != 0 && !l.namesPods(r):
 		l.add(CodeNotEnrolled, diag.Warning, r.Pos, "this allow matches nothing: it asks for authentication, and "+peersText(r.Source.Peers)+" has no identity to prove",
 			"only pods can be enrolled: write authentication: \"none\" with an exception")
@@ -159,7 +160,7 @@ func (l *linter) keys(v *view, r *plan.Rule) []plan.PortKey {
 }
 
 // shadowed reports a rule that matches what exists and still decides nothing.
-func (l *linter) shadowed(r *plan.Rule, m meeting) {
+func (l *linter) shadowed(i plan.RuleIndex, r *plan.Rule, p *plan.Policy, m meeting) {
 	o := &m.decision.Outcome
 	if r.Audit {
 		o = &m.decision.Audit
@@ -177,13 +178,55 @@ func (l *linter) shadowed(r *plan.Rule, m meeting) {
 		l.add(CodeStrictest, diag.Warning, r.Pos, "this rule permits plaintext and never decides: where rules overlap, the strictest wins",
 			by+", and asks for authentication")
 	default:
+		if before := l.before(i, p, &m.view); before != nil {
+			by = l.by(before)
+		}
 		l.add(CodeNeverDecides, diag.Warning, r.Pos, neverDecides, by)
 	}
+}
+
+// before returns what answers in a rule's layer before the rule is asked, which need not be what decides: a pass, for one. It
+// is nil where nothing does.
+func (l *linter) before(i plan.RuleIndex, p *plan.Policy, v *view) *plan.Outcome {
+	n := narrator{l.plan, l.rules}
+	s := l.plan.SubjectOf(v.subject)
+	if l.plan.Rules[i].Audit {
+		return nil
+	}
+	for t := range p.Tier + 1 {
+		switch ts := n.tier(v, s, p.Layer, t, &story{}); {
+		case ts.says == saysAsk, ts.rule == i:
+			return nil
+		case ts.other != plan.None:
+			return &plan.Outcome{Reason: plan.ByConflict, Rule: ts.rule, Policy: plan.None}
+		case ts.rule != plan.None && (t == p.Tier || ts.says != saysPass):
+			return &plan.Outcome{Rule: ts.rule, Policy: plan.None}
+		case ts.isolating != plan.None && t < p.Tier:
+			return &plan.Outcome{Rule: plan.None, Policy: ts.isolating}
+		}
+	}
+	return nil
+}
+
+// conflicts reports whether a rule has equals somewhere that answer differently (S12).
+func (l *linter) conflicts(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) bool {
+	if p.Tier == ir.Namespace {
+		return false
+	}
+	n := narrator{l.plan, l.rules}
+	_, met := l.meet(i, r, func(v *view, s *plan.Subject) bool {
+		ts := n.tier(v, s, p.Layer, p.Tier, &story{})
+		decided := &l.plan.Decisions[l.plan.At(s.Tables[v.direction], v.peer, v.key)]
+		return ts.other != plan.None && (ts.other == i || ts.rule == i) && l.byConflict(decided, r.Policy, l.plan.Rules[ts.rule].Policy, l.plan.Rules[ts.other].Policy)
+	})
+	return met
 }
 
 // by says what decides in a rule's place.
 func (l *linter) by(o *plan.Outcome) string {
 	switch {
+	case o.Reason == plan.ByConflict && o.Rule != plan.None:
+		return l.places.rule(o.Rule).Short + " is asked first, and another rule of its priority contradicts it: denied"
 	case o.Rule != plan.None:
 		r := &l.plan.Rules[o.Rule]
 		ref := l.places.rule(o.Rule)

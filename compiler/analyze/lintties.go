@@ -37,19 +37,66 @@ func (l *linter) tie(i, j plan.PolicyIndex) {
 			if a.Direction != b.Direction || a.Action == b.Action || !portsMeet(a.Ports, b.Ports) || !peersMeet(a.Source.Peers, b.Source.Peers) {
 				continue
 			}
+			hint := "no pod meets both today; one that does is denied. Give the objects different priorities"
 			if l.meetNow(i, j, a, b) {
-				return
+				if l.inConflict(i, j, ra, rb) {
+					return
+				}
+				hint = "what meets both today does not come to them; what does is denied. Give the objects different priorities"
 			}
 			pa, pb := &l.plan.Policies[i], &l.plan.Policies[j]
 			l.add(CodeTie, diag.Warning, b.Pos, fmt.Sprintf("%s and %s have priority %d and may answer differently (%s, %s)", pa.Object, pb.Object, pb.Priority,
-				a.Action, b.Action), "no pod meets both today; one that does is denied. Give the objects different priorities",
+				a.Action, b.Action), hint,
 				diag.Related{Pos: a.Pos, Message: "the other rule"})
 			return
 		}
 	}
 }
 
-// meetNow reports whether pods that exist meet both rules: the compile then has its own finding.
+// inConflict reports whether two rules that pods meet are denied for it: the compile then has its own finding. They are not
+// where other tiers answer first. Where looking would take too long it says yes.
+func (l *linter) inConflict(i, j plan.PolicyIndex, ra, rb plan.RuleIndex) bool {
+	v := &view{plan: l.plan, direction: l.plan.Rules[ra].Direction}
+	for _, s := range l.subjects[i] {
+		if !slices.Contains(l.subjects[j], s) || len(l.peersOf[s]) == 0 {
+			continue
+		}
+		v.subject = l.peersOf[s][0]
+		t := l.plan.Subjects[s].Tables[v.direction]
+		for _, v.peer = range l.rowsOf(t) {
+			if !v.peerMatches(&l.plan.Rules[ra]) || !v.peerMatches(&l.plan.Rules[rb]) {
+				continue
+			}
+			row := l.plan.Row(t, v.peer)
+			for _, start := range t.Starts {
+				if l.tried++; l.tried > maxTried {
+					return true
+				}
+				if v.key = plan.PortKey(start); v.portMatches(&l.plan.Rules[ra]) && v.portMatches(&l.plan.Rules[rb]) &&
+					l.byConflict(&l.plan.Decisions[t.Decision(row, t.Class(v.key))], i, j) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// byConflict reports whether a conflict of one of some objects decides a connection, or some of its requests, as enforced or
+// in audit.
+func (l *linter) byConflict(d *plan.Decision, of ...plan.PolicyIndex) bool {
+	theirs := func(o *plan.Outcome) bool {
+		return o.Reason == plan.ByConflict && o.Rule != plan.None && slices.Contains(of, l.plan.Rules[o.Rule].Policy)
+	}
+	for _, o := range []*plan.Outcome{&d.Outcome, &d.Audit} {
+		if theirs(o) || o.List != plan.None && slices.ContainsFunc(l.plan.Lists[o.List].Entries, func(e plan.Entry) bool { return theirs(&e.Outcome) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// meetNow reports whether pods that exist meet both rules.
 func (l *linter) meetNow(i, j plan.PolicyIndex, a, b *plan.Rule) bool {
 	shared := slices.ContainsFunc(l.subjects[i], func(s int32) bool { return slices.Contains(l.subjects[j], s) })
 	if !shared || a.PeerSet < 0 || b.PeerSet < 0 {
