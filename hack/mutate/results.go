@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -84,20 +83,14 @@ func openResults(path, digest string) (*results, error) {
 }
 
 func (r *results) read(path, digest string) error {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
 	current := false
-	for lines.Scan() {
+	for line := range bytes.Lines(text) {
 		var rec record
-		if json.Unmarshal(lines.Bytes(), &rec) != nil {
+		if json.Unmarshal(line, &rec) != nil {
 			continue // the line at which a run was cut off
 		}
 		if rec.Digest != "" {
@@ -117,7 +110,7 @@ func (r *results) read(path, digest string) error {
 			r.covered[rec.Covered] = rec
 		}
 	}
-	return lines.Err()
+	return nil
 }
 
 // write appends a record. A line that cannot be written is only asked for again by the next run.

@@ -151,19 +151,17 @@ func (r *runner) one(ctx context.Context, p **process, m *mutant, thorough bool)
 	}
 	for _, step := range steps {
 		by, err := step()
-		switch {
-		case ctx.Err() != nil:
-			return nil // not tested
-		case err != nil:
+		if err != nil && ctx.Err() == nil {
 			return err
-		case by != "":
+		}
+		if by != "" && ctx.Err() == nil {
 			m.state, m.by = killed, by
 			r.count(m, by)
 			r.known.keep(m)
 			return nil
 		}
 	}
-	if thorough {
+	if thorough && ctx.Err() == nil { // else it was not tested
 		m.state = survived
 		r.known.keep(m)
 		fmt.Fprintf(os.Stderr, "survived: %s  %s\n", m.place(), m.what)
