@@ -49,6 +49,11 @@ func (x *Explainer) near(v *view, q Question, sub *plan.Subject, missed []plan.R
 func (x *Explainer) opens(v *view, sub *plan.Subject, i plan.RuleIndex, m miss) (besides string, ok bool) {
 	own, layer := x.plan.Policies[x.plan.Rules[i].Policy].Layer, ir.Mesh
 	o := x.hadItMatched(v, sub, i, m)
+	if m == missPeer && !namesDNS(&x.plan.Rules[i]) {
+		if o, ok = x.fromItsPeers(v, sub, &x.plan.Rules[i]); !ok {
+			return "", false
+		}
+	}
 	switch {
 	case o.Verdict != plan.Deny:
 		return "", true
@@ -78,6 +83,36 @@ func (x *Explainer) hadItMatched(v *view, sub *plan.Subject, i plan.RuleIndex, m
 	c := resolve.Cell{Subject: sub, Direction: v.direction, Provable: m == missProof || v.provable()}
 	c.Rules = v.matching(nil, rulesOfSubject(x.narrator.rules, sub), ^miss(0))
 	return resolve.Would(x.plan, c, i, v.request != nil)
+}
+
+func namesDNS(r *plan.Rule) bool {
+	return slices.ContainsFunc(r.Source.Peers, func(p ir.Peer) bool { return p.DNS != "" })
+}
+
+// maxNearPeers bounds of how many identities that a rule names it is asked whether it would let them through.
+const maxNearPeers = 256
+
+// fromItsPeers is what this side says of the flow with one of the peers that the rule names, one that it denies if there is
+// any; false where there is none.
+func (x *Explainer) fromItsPeers(v *view, sub *plan.Subject, r *plan.Rule) (o plan.Outcome, ok bool) {
+	if r.PeerSet < 0 {
+		return o, false
+	}
+	peers := members(&x.plan.PeerSets[r.PeerSet])
+	w := *v
+	for _, w.peer = range peers[:min(len(peers), maxNearPeers)] {
+		if !w.portMatches(r) {
+			continue
+		}
+		o, ok = x.plan.Decisions[x.plan.At(sub.Tables[v.direction], w.peer, w.key)].Outcome, true
+		if o.Verdict == plan.Redirect && v.request != nil {
+			o, _, _ = x.names.requests.List(o.List, v.request)
+		}
+		if o.Verdict == plan.Deny {
+			break
+		}
+	}
+	return o, ok
 }
 
 // onItsPorts is what this side says of the flow on one of the rule's ports, one that it lets through if there is any.
