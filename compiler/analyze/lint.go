@@ -189,7 +189,7 @@ func (l *linter) rule(i plan.RuleIndex, p *plan.Policy, inventory bool) {
 		if inventory && l.decides[i] {
 			l.emptyPorts(r)
 			l.unasked(i, r)
-			l.halfOpen(i, r, p)
+			l.halfOpen(r, p)
 			if r.Plaintext {
 				l.plaintext(i, r)
 			}

@@ -35,7 +35,7 @@ type cells struct {
 
 // halfOpen reports an allow of which every connection is denied at the other end. It is about pods that were read only: what
 // else is there may be anything.
-func (l *linter) halfOpen(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
+func (l *linter) halfOpen(r *plan.Rule, p *plan.Policy) {
 	if r.Action != ir.Allow || r.Audit || r.PeerSet < 0 || hasEnded(l.plan, r) {
 		return
 	}

@@ -3,6 +3,7 @@ package analyze
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/diag"
@@ -97,46 +98,75 @@ func (l *linter) splits(i plan.RuleIndex, group []plan.PeerIndex) bool {
 	return in > 0 && in < len(group)
 }
 
-// addresses reports workloads about which a verdict hangs on the address that their pods will get (S4).
+// addresses reports workloads about which a verdict hangs on the address that their pods will get (S4), and the rules that
+// make it so.
 func (l *linter) addresses() {
-	var names []string
-	var first diag.Position
+	at := map[string]diag.Position{}
+	var rules []plan.RuleIndex
 	for i := range l.plan.Endpoints {
 		e := &l.plan.Endpoints[i]
 		name := l.names.Label(int32(i))
-		if len(e.Addrs) > 0 || len(e.Peers) < 2 || slices.Contains(names, name) || !l.hangs(e.Peers) {
+		if _, known := at[name]; known || len(e.Addrs) > 0 || len(e.Peers) < 2 {
 			continue
 		}
-		if names = append(names, name); len(names) == 1 || e.Pos.Compare(first) < 0 {
-			first = e.Pos
+		if by, hangs := l.hangs(e.Peers); hangs {
+			at[name] = e.Pos
+			rules = append(rules, by...)
 		}
 	}
-	if len(names) == 0 {
+	if len(at) == 0 {
 		return
 	}
-	slices.Sort(names)
-	who, count := names, len(names)
-	if count > maxNear {
-		who = append(slices.Clone(names[:maxNear]), fmt.Sprintf("%d more", count-maxNear))
+	who := slices.Sorted(maps.Keys(at))
+	pos := at[who[0]]
+	if n := len(who) - maxNear; n > 0 {
+		who = append(who[:maxNear:maxNear], fmt.Sprintf("%d more", n))
 	}
-	l.add(CodeAddress, diag.Warning, first, "a verdict about "+andList(who)+" depends on the pod's address, which is not known yet",
-		"a rule's cidr with matchPods holds a part of the addresses that it may get: declare the pod ranges in the MeshConfig, or select pods by label")
+	hint := "declare the pod ranges in the MeshConfig, or select pods by label"
+	if slices.ContainsFunc(l.plan.Ranges, func(r netip.Prefix) bool {
+		return !slices.Contains(l.plan.NodeRanges, r) && !slices.Contains(l.plan.ServiceRanges, r)
+	}) {
+		hint = "select pods by label, or let the block hold all of the pod ranges"
+	}
+	slices.Sort(rules)
+	rules = slices.Compact(rules)
+	var related []diag.Related
+	for _, i := range rules[:min(len(rules), maxNear)] {
+		related = append(related, diag.Related{Pos: l.plan.Rules[i].Pos, Message: "a block of this rule holds a part of the addresses that it may get"})
+	}
+	l.add(CodeAddress, diag.Warning, pos, "a verdict about "+andList(who)+" depends on the pod's address, which is not known yet", hint, related...)
 }
 
-// hangs reports whether some table answers differently for the identities.
-func (l *linter) hangs(peers []plan.PeerIndex) bool {
+// hangs reports whether some table answers differently for the identities, and the rules that match some of them only where
+// the first such does.
+func (l *linter) hangs(peers []plan.PeerIndex) ([]plan.RuleIndex, bool) {
 	for s := range l.plan.Subjects {
-		for _, t := range l.plan.Subjects[s].Tables {
+		for d, t := range l.plan.Subjects[s].Tables {
 			first := l.plan.Row(t, peers[0])
 			for _, p := range peers[1:] {
 				row := l.plan.Row(t, p)
-				for c := range t.NumClasses {
+				for at, start := range t.Starts {
+					c := int(t.Classes[at])
 					if a, b := l.plan.Decisions[t.Decision(first, c)], l.plan.Decisions[t.Decision(row, c)]; a.Verdict != b.Verdict || a.Auth != b.Auth {
-						return true
+						v := view{plan: l.plan, direction: ir.Direction(d), peer: p, key: plan.PortKey(start)}
+						if len(l.peersOf[s]) > 0 {
+							v.subject = l.peersOf[s][0]
+						}
+						return l.telling(&v, int32(s), peers[0]), true
 					}
 				}
 			}
 		}
 	}
-	return false
+	return nil, false
+}
+
+// telling lists the rules of a subject that match a view, or it with another peer, and not both.
+func (l *linter) telling(v *view, subject int32, other plan.PeerIndex) []plan.RuleIndex {
+	w := *v
+	w.peer = other
+	return slices.DeleteFunc(l.livingRules(&l.plan.Subjects[subject], v.direction), func(i plan.RuleIndex) bool {
+		r := &l.plan.Rules[i]
+		return r.Audit || !v.portMatches(r) || v.peerMatches(r) == w.peerMatches(r)
+	})
 }

@@ -45,7 +45,7 @@ func (l *linter) idle(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
 	}
 	switch {
 	case met && l.needed(i, r):
-		l.halfOpen(i, r, p)
+		l.halfOpen(r, p)
 	case met && l.conflicts(i, r, p): // the compile has its own finding
 	case met:
 		l.shadowed(i, r, p, v)
