@@ -118,7 +118,7 @@ func (n *Names) notPortable(f plan.Flow) bool {
 }
 
 func sameReply(a, b *Reply) bool {
-	return a.Verdict == b.Verdict && (a.Verdict == plan.Deny || a.Auth == b.Auth)
+	return a.Verdict == b.Verdict && (a.Verdict == plan.Deny || a.Auth.SameDemand(b.Auth))
 }
 
 // agree fails where the endpoints behind a service's address answer differently: which of them a connection is led to is not

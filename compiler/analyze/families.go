@@ -150,5 +150,5 @@ func outcomes(choices [][]Reply, chosen []*Reply, out []string) []string {
 // sameEgress reports whether the source's side does the same to two connections.
 func sameEgress(a, b *Reply) bool {
 	x, y := &a.Answer.Egress, &b.Answer.Egress
-	return x.Verdict == y.Verdict && x.Auth == y.Auth && x.List == y.List
+	return x.Verdict == y.Verdict && x.Auth.SameDemand(y.Auth) && x.List == y.List
 }

@@ -160,7 +160,7 @@ func (l *linter) uneven(peer plan.PeerIndex, columns []answers) bool {
 		if i == 0 {
 			first = d
 		}
-		if d.Verdict != first.Verdict || d.Verdict != plan.Deny && d.Auth != first.Auth {
+		if d.Verdict != first.Verdict || d.Verdict != plan.Deny && !d.Auth.SameDemand(first.Auth) {
 			return true
 		}
 	}

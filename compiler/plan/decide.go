@@ -244,13 +244,9 @@ func (p *Plan) FrontendTableDecision(t *Table, f FrontendIndex, self int32, at i
 		return side(Allow, BySelf)
 	}
 	out := *each[0]
+	out.Outcome = common(each, func(d *Decision) *Outcome { return &d.Outcome })
+	out.Audit = common(each, func(d *Decision) *Outcome { return &d.Audit })
 	for _, d := range each[1:] {
-		if !sameAnswer(&d.Outcome, &each[0].Outcome) {
-			out.Outcome = side(Deny, ByBackends).Outcome
-		}
-		if !sameAnswer(&d.Audit, &each[0].Audit) {
-			out.Audit = side(Deny, ByBackends).Outcome
-		}
 		out.Log = out.Log || d.Log
 		if d.NotAfter != 0 && (out.NotAfter == 0 || d.NotAfter < out.NotAfter) {
 			out.NotAfter = d.NotAfter
@@ -287,9 +283,20 @@ func (p *Plan) DecisionAt(i DecisionIndex, at int64) *Decision {
 	return d
 }
 
-// sameAnswer says whether two outcomes do the same to a connection.
-func sameAnswer(x, y *Outcome) bool {
-	return x.Verdict == y.Verdict && x.Auth == y.Auth && x.List == y.List
+// common is the answer that all endpoints behind a service share, of those that share it one that speaks of
+// authentication (S18); denied where they differ (S27).
+func common(each []*Decision, of func(*Decision) *Outcome) Outcome {
+	out := *of(each[0])
+	for _, d := range each[1:] {
+		o := of(d)
+		if o.Verdict != out.Verdict || !o.Auth.SameDemand(out.Auth) || o.List != out.List {
+			return side(Deny, ByBackends).Outcome
+		}
+		if o.Auth > out.Auth {
+			out = *o
+		}
+	}
+	return out
 }
 
 // RuleName says where a rule is: its place in a file, else its object and field.

@@ -220,6 +220,9 @@ const (
 
 func (a Auth) String() string { return [...]string{"none", "plaintext", "required"}[a] }
 
+// SameDemand reports whether two sides ask the same of a connection: to permit plaintext is to ask nothing, too.
+func (a Auth) SameDemand(b Auth) bool { return (a == AuthRequired) == (b == AuthRequired) }
+
 // Outcome is one chain's answer.
 type Outcome struct {
 	Verdict Verdict

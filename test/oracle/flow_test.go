@@ -192,14 +192,20 @@ func opens(v plan.Verdict) int {
 // common is the answer that all endpoints behind an address share; if they differ, it is denied: no tunnel decides
 // per chosen backend (S27).
 func common(each []judgement, which func(judgement) outcome) outcome {
+	asks := func(o outcome) bool { return o.auth == plan.AuthRequired } // to permit plaintext asks nothing, as silence does
 	first := which(each[0])
+	var others []outcome
 	for _, j := range each[1:] {
 		o := which(j)
-		if o.verdict != first.verdict || o.auth != first.auth || !sameCases(o, first) {
+		if o.verdict != first.verdict || asks(o) != asks(first) || !sameCases(o, first) {
 			return outcome{verdict: plan.Deny, reason: plan.ByBackends}
 		}
-		first.alike = append(first.alike, o)
+		if o.auth > first.auth { // of those alike, one that speaks of authentication (S18)
+			first, o = o, first
+		}
+		others = append(others, o)
 	}
+	first.alike = others
 	return first
 }
 
