@@ -121,7 +121,10 @@ func Compile(ctx context.Context, o Options) (*Result, error) {
 	}
 	r.Diagnostics = append(r.Diagnostics, diags...)
 	r.lower(o, bundle, objects)
-	if !r.Diagnostics.HasErrors() {
+	if r.Diagnostics.HasErrors() {
+		// What leans on an exception may be in what could not be read: nothing is concluded from its absence (S33).
+		r.Diagnostics = slices.DeleteFunc(r.Diagnostics, func(d diag.Diagnostic) bool { return d.Code == weir.CodeUnused })
+	} else {
 		p, found := resolve.Compile(resolve.Input{Policies: r.Policies, Inventory: r.Inventory, Config: r.Config, Now: o.Now, Workers: o.Workers})
 		r.Plan = p
 		r.Diagnostics = append(r.Diagnostics, found...)
