@@ -272,7 +272,7 @@ func (a *flowAnswerer) ask(f *flowLine) (Reply, *plan.Request, error) {
 // port reads protocol and port. A protocol is needed: only at the command line does a bare number mean TCP (S13).
 func (f *flowLine) port() (Port, error) {
 	if f.ProtocolNumber != nil {
-		return Port{Space: ir.OtherProtocol, Number: uint16(*f.ProtocolNumber)}, nil
+		return protocolOf(uint64(*f.ProtocolNumber))
 	}
 	space := ir.TCP
 	switch {

@@ -74,9 +74,9 @@ func ParseProtocol(s string) (ir.Space, error) {
 func portOf(space ir.Space, s string) (Port, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	switch {
-	case err == nil && space == ir.OtherProtocol && n > 255:
-		return Port{}, fmt.Errorf("%q is no IP protocol: 0 to 255", s)
-	case err == nil && n == 0 && space != ir.OtherProtocol:
+	case err == nil && space == ir.OtherProtocol:
+		return protocolOf(n)
+	case err == nil && n == 0:
 		return Port{}, fmt.Errorf("%q is no port: 1 to 65535", s)
 	case err == nil:
 		return Port{Space: space, Number: uint16(n)}, nil
@@ -84,6 +84,19 @@ func portOf(space ir.Space, s string) (Port, error) {
 		return Port{Space: space, Name: s}, nil
 	}
 	return Port{}, fmt.Errorf("%q is no port: 1 to 65535, or the name of a container port", s)
+}
+
+// protocolOf is an IP protocol without ports: one that has a name has them, or types, and is asked about by it.
+func protocolOf(n uint64) (Port, error) {
+	named := map[uint64]string{1: "ICMP/8", 6: "TCP/8443", 17: "UDP/53", 58: "ICMPv6/128", 132: "SCTP/3868"}
+	switch {
+	case n > 255:
+		return Port{}, fmt.Errorf("%d is no IP protocol: 0 to 255", n)
+	case named[n] != "":
+		name, _, _ := strings.Cut(named[n], "/")
+		return Port{}, fmt.Errorf("IP protocol %d is %s: ask about a port or type of it, such as %s", n, name, named[n])
+	}
+	return Port{Space: ir.OtherProtocol, Number: uint16(n)}, nil
 }
 
 // isPortName follows RFC 6335: letters, digits and single hyphens inside, with a letter, at most 15.
