@@ -60,8 +60,6 @@ type linter struct {
 	rows map[*plan.Table][]int
 	// hosted are the pods with their node's network.
 	hosted []int32
-	// endpointsOf lists the pods of each identity, found when first asked for.
-	endpointsOf [][]int32
 	// tried counts what needed has compared. idleToo are the rules that it leaves out: of two that do the same, one is idle.
 	tried int
 	// half counts what halfOpen has looked at.

@@ -52,11 +52,16 @@ func (l *linter) addBackends(f plan.FrontendIndex, message, hint string) {
 	l.add(CodeBackends, diag.Warning, pos, message, hint)
 }
 
+// toFrontend is a connection to a service's address; the port is the frontend's.
+func toFrontend(src plan.End, f plan.FrontendIndex) plan.Flow {
+	return plan.Flow{Src: src, Dst: plan.End{Endpoint: plan.None, Frontend: int32(f)}}
+}
+
 // clients are the pods' ends of an identity that may connect to a frontend: those of its family (S3).
 func (l *linter) clients(peer plan.PeerIndex, f plan.FrontendIndex) []plan.End {
-	to := l.names.flowFamily(plan.Flow{Src: plan.NewEnd(peer), Dst: plan.End{Endpoint: plan.None, Frontend: int32(f)}})
+	to := l.names.flowFamily(toFrontend(plan.NewEnd(peer), f))
 	var out []plan.End
-	for _, i := range l.podsOf(peer) {
+	for _, i := range l.names.hosts.pods[peer] {
 		e := plan.End{Peer: peer, Endpoint: i, Frontend: plan.None}
 		from := l.names.endFamily(e)
 		if from == anyFamily || to == anyFamily || from == to {
@@ -88,7 +93,7 @@ func (l *linter) deniedAt(f plan.FrontendIndex) (who []int32) {
 				// The pod itself is left out (S6). What is not known yet is no difference: addresses reports it.
 				denied := func(e plan.End) bool {
 					return l.plan.FrontendEgress(e, f).Reason == plan.ByBackends &&
-						l.names.unplaced(plan.Flow{Src: e, Dst: plan.End{Endpoint: plan.None, Frontend: int32(f)}}, nil) == nil
+						l.names.unplaced(toFrontend(e, f), nil) == nil
 				}
 				if l.whatever(c, denied) {
 					who = append(who, c.Endpoint)
@@ -133,7 +138,7 @@ func (l *linter) unevenAt(f plan.FrontendIndex) map[string][]int32 {
 		for _, c := range l.clients(peer, f) {
 			text := ""
 			differs := func(e plan.End) bool {
-				flow := plan.Flow{Src: e, Dst: plan.End{Endpoint: plan.None, Frontend: int32(f)}}
+				flow := toFrontend(e, f)
 				if l.names.unplaced(flow, nil) != nil {
 					return false // what is not known yet is no difference: addresses reports it
 				}

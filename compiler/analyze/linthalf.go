@@ -87,7 +87,7 @@ func broken(r plan.Reason) bool {
 
 // uncertain reports whether something that was not understood may let pods of an identity through (S33).
 func (l *linter) uncertain(peer plan.PeerIndex) bool {
-	return slices.ContainsFunc(l.podsOf(peer), func(e int32) bool { return l.plan.Endpoints[e].Touched != "" })
+	return slices.ContainsFunc(l.names.hosts.pods[peer], func(e int32) bool { return l.plan.Endpoints[e].Touched != "" })
 }
 
 // closed reports whether the peer's own side denies all that a rule allows between the ends of a view; it notes what does.
@@ -96,7 +96,7 @@ func (l *linter) closed(v *view, r *plan.Rule, found *closing) bool {
 	at := cells{subject: v.subject, row: l.plan.Row(own, v.peer), far: l.plan.Peers[v.peer].Subject}
 	if denies, ok := found.seen[at]; ok {
 		if denies {
-			found.pods = append(found.pods, l.podsOf(v.peer)...)
+			found.pods = append(found.pods, l.names.hosts.pods[v.peer]...)
 		}
 		return true
 	}
@@ -120,7 +120,7 @@ func (l *linter) closed(v *view, r *plan.Rule, found *closing) bool {
 		if d.Verdict != plan.Deny || broken(d.Reason) {
 			return false
 		}
-		found.note(&d.Outcome, l.podsOf(v.peer), !denies)
+		found.note(&d.Outcome, l.names.hosts.pods[v.peer], !denies)
 		denies = true
 		return true
 	}

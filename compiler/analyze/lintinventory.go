@@ -47,24 +47,9 @@ func (l *linter) split(id string, group []plan.PeerIndex, rules []plan.RuleIndex
 func (l *linter) labels(peers []plan.PeerIndex) []string {
 	var of []int32
 	for _, p := range peers {
-		of = append(of, l.podsOf(p)...)
+		of = append(of, l.names.hosts.pods[p]...)
 	}
 	return l.names.labels(of)
-}
-
-// podsOf lists the pods that have an identity, or may get it.
-func (l *linter) podsOf(peer plan.PeerIndex) []int32 {
-	if l.endpointsOf == nil {
-		l.endpointsOf = make([][]int32, len(l.plan.Peers))
-		for i := range l.plan.Endpoints {
-			for _, p := range l.plan.Endpoints[i].Peers {
-				if of := l.endpointsOf[p]; len(of) == 0 || of[len(of)-1] != int32(i) {
-					l.endpointsOf[p] = append(of, int32(i))
-				}
-			}
-		}
-	}
-	return l.endpointsOf[peer]
 }
 
 // labels names the workloads of pods, at most three.
