@@ -119,13 +119,13 @@ func (d *Datapath) event(e *encode.Event) *Event {
 		v.Local = netip.AddrPortFrom(netip.AddrFrom16(e.Local).Unmap(), e.LocalPort)
 		v.Remote = netip.AddrPortFrom(netip.AddrFrom16(e.Remote).Unmap(), e.RemotePort)
 	}
-	if v.Parsed = e.Key != noNumber; v.Parsed {
+	if v.Parsed = e.Key != encode.NoValue; v.Parsed {
 		v.Port = plan.PortKey(e.Key)
 	}
 	if v.Drop != NotDropped {
 		v.Verdict = plan.Deny
 	}
-	if e.Decision != noNumber {
+	if e.Decision != encode.NoValue {
 		v.Decision = int32(e.Decision)
 	}
 	n := d.namesAt(e.Epoch)
@@ -138,15 +138,12 @@ func (d *Datapath) event(e *encode.Event) *Event {
 	if int(e.Peer) < len(n.peers) {
 		v.PeerName = n.peers[e.Peer].Name
 	}
-	if e.Decision != noNumber {
+	if e.Decision != encode.NoValue {
 		v.Rule, v.RuleName = n.rule(e.Rule)
 		v.AuditRule, v.AuditRuleName = n.rule(e.AuditRule)
 	}
 	return v
 }
-
-// noNumber is an event's where there is none.
-const noNumber = 0xffffffff
 
 func (n *names) rule(slot uint32) (int32, string) {
 	if int(slot) >= len(n.ruleOf) || n.ruleOf[slot] < 0 {

@@ -131,7 +131,7 @@ func cut(zero netip.Addr, blocks []block) intervals {
 		last  netip.Addr
 		value uint32
 	}
-	stack := []open{{value: noValue}}
+	stack := []open{{value: NoValue}}
 	closeTop := func() {
 		top := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
@@ -139,7 +139,7 @@ func cut(zero netip.Addr, blocks []block) intervals {
 			from(next, stack[len(stack)-1].value)
 		}
 	}
-	from(zero, noValue)
+	from(zero, NoValue)
 	for _, b := range blocks {
 		for len(stack) > 1 && stack[len(stack)-1].last.Less(b.prefix.Addr()) {
 			closeTop()

@@ -64,12 +64,12 @@ func (k kernel) v4(a netip.Addr) uint32 {
 	for _, bucket := range []uint32{uint32(h) & k.r.V4Mask, uint32(h>>32) & k.r.V4Mask} {
 		for i := range uint32(pairBucket) {
 			at := k.r.V4 + (bucket*pairBucket+i)*8
-			if k.u32(at, 0) == word && k.u32(at, 1) != noValue {
+			if k.u32(at, 0) == word && k.u32(at, 1) != NoValue {
 				return k.u32(at, 1)
 			}
 		}
 	}
-	return noValue
+	return NoValue
 }
 
 func (k kernel) wide(key wideKey) uint32 {
@@ -81,23 +81,23 @@ func (k kernel) wide(key wideKey) uint32 {
 			if _, err := binary.Decode(k.b[at:], binary.LittleEndian, &e); err != nil {
 				k.t.Fatal(err)
 			}
-			if e.Key == key && e.Value != noValue {
+			if e.Key == key && e.Value != NoValue {
 				return e.Value
 			}
 		}
 	}
-	return noValue
+	return NoValue
 }
 
 func (k kernel) address(a netip.Addr) uint32 {
 	if a.Is4() {
-		if v := k.v4(a); v != noValue {
+		if v := k.v4(a); v != NoValue {
 			return v
 		}
 		b := a.As4()
 		return k.u32(k.r.Net4Values, k.search(k.r.Net4N, func(i uint32) bool { return k.u32(k.r.Net4, i) <= binary.BigEndian.Uint32(b[:]) }))
 	}
-	if v := k.wide(wideKey{keyWords(a), tagAddress}); v != noValue {
+	if v := k.wide(wideKey{keyWords(a), tagAddress}); v != NoValue {
 		return v
 	}
 	b := a.As16()
@@ -177,7 +177,7 @@ func TestAddresses(t *testing.T) {
 			}
 			v := k.address(a)
 			got := v & addrNumber
-			if v == noValue {
+			if v == NoValue {
 				got = 0
 			}
 			if want := uint32(table.Lookup(a)); got != want {
@@ -254,7 +254,7 @@ func TestHash(t *testing.T) {
 		}
 	}
 	for i := range n {
-		if v := k.v4(netip.AddrFrom4([4]byte{10, 200, byte(i >> 8), byte(i)})); v != noValue {
+		if v := k.v4(netip.AddrFrom4([4]byte{10, 200, byte(i >> 8), byte(i)})); v != NoValue {
 			t.Fatalf("found %#x for an address that is not there", v)
 		}
 	}

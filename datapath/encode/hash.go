@@ -67,7 +67,7 @@ func encodePairs(what string, es []pair) (b []byte, mask, seed uint32, err error
 	const size = 8
 	b = make([]byte, int(mask+1)*pairBucket*size)
 	for i := 0; i < len(b); i += size {
-		binary.LittleEndian.PutUint32(b[i+4:], noValue)
+		binary.LittleEndian.PutUint32(b[i+4:], NoValue)
 	}
 	next := make([]uint8, mask+1)
 	for i, w := range where {
@@ -88,7 +88,7 @@ func encodeWide(es []wideEntry) (b []byte, mask, seed uint32, err error) {
 	const size = 24
 	b = make([]byte, int(mask+1)*wideBucket*size)
 	for i := 0; i < len(b); i += size {
-		binary.LittleEndian.PutUint32(b[i+20:], noValue)
+		binary.LittleEndian.PutUint32(b[i+20:], NoValue)
 	}
 	next := make([]uint8, mask+1)
 	for i, w := range where {

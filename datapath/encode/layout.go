@@ -10,8 +10,8 @@ const (
 )
 
 const (
-	noCell  = 0xffff
-	noValue = 0xffffffff
+	// NoValue is the program's NO_VALUE: in a table or an event, that there is none.
+	NoValue = 0xffffffff
 
 	addrNumber  = 0x00ffffff
 	addrLocal   = 1 << 24

@@ -221,12 +221,9 @@ const (
 	actShot   = 2
 )
 
-// noNumber is an event's where there is none.
-const noNumber = 0xffffffff
-
 func (r *Runner) result(action uint32, e *encode.Event) (Result, error) {
 	res := Result{Pass: action == actUnspec, Drop: datapath.Drop(e.Drop), Rule: -1, AuditRule: -1,
-		Parsed: e.Key != noNumber, Peer: e.Peer, Generation: e.Generation, Epoch: e.Epoch, Reply: e.Reply != 0, Kept: e.Kept != 0}
+		Parsed: e.Key != encode.NoValue, Peer: e.Peer, Generation: e.Generation, Epoch: e.Epoch, Reply: e.Reply != 0, Kept: e.Kept != 0}
 	if res.Parsed {
 		res.Port = plan.PortKey(e.Key)
 	}
