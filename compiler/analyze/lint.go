@@ -222,7 +222,7 @@ func (l *linter) ending(r *plan.Rule) bool {
 	}
 	left := end.Sub(l.plan.Now)
 	if left > 0 && left < EndingSoon {
-		l.add(CodeEnding, diag.Warning, r.Pos, fmt.Sprintf("%s ends %s (%s)", who, end.UTC().Format("2006-01-02 15:04 UTC"), daysLeft(end, l.plan.Now)),
+		l.add(CodeEnding, diag.Warning, r.Pos, fmt.Sprintf("%s ends on %s (%s)", who, ir.EndText(end), daysLeft(end, l.plan.Now)),
 			"the nodes close it then by themselves; set a new end if it is still needed")
 	}
 	return left <= 0

@@ -161,7 +161,7 @@ func (x *Explainer) missText(v *view, q Question, i plan.RuleIndex, m miss) stri
 	case missProof:
 		return "would allow it if both ends could prove who they are: " + x.unproved(v)
 	case missEnded:
-		return "allowed it until " + r.Source.NotAfter.UTC().Format("2006-01-02 15:04 MST")
+		return "allowed it until " + ir.EndText(r.Source.NotAfter)
 	case missAudit:
 		return "would allow it if it were enforced: it is in audit"
 	}

@@ -147,18 +147,18 @@ func RequestLine(q *plan.Request) string {
 	return method + " " + q.Path
 }
 
-// daysLeft words an end: "61 days left", "until 2099-12-31".
+// daysLeft words an end: "61 days left", "until 2099-12-31", "ended on 2026-01-01".
 func daysLeft(end, now time.Time) string {
 	left := end.Sub(now)
 	switch days := int(left.Hours() / 24); {
 	case left <= 0:
-		return "ended " + end.UTC().Format("2006-01-02")
+		return "ended on " + ir.EndText(end)
 	case days == 0:
 		return "ends within a day"
 	case days == 1:
 		return "1 day left"
 	case days > 2*365:
-		return "until " + end.Add(-time.Second).UTC().Format("2006-01-02")
+		return "until " + ir.EndText(end)
 	default:
 		return fmt.Sprintf("%d days left", days)
 	}

@@ -3,7 +3,6 @@ package route
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -79,7 +78,7 @@ func (b *builder) idleRules(r *ir.Route, keys []serviceKey) {
 			b.report(CodeNeverChosen, diag.Warning, rule.Pos, fmt.Sprintf("this rule is never chosen: a rule of %s matches all its requests and comes first", before.route.Object()),
 				"take it out, or let one of them match other requests", diag.Related{Pos: before.rule.Pos, Message: "the rule that is chosen"})
 		case f != nil && !b.plan.Now.Before(f.Expires):
-			b.report(CodeFaultEnded, diag.Warning, rule.Pos, "the fault of this rule ended on "+f.Expires.Add(-time.Second).UTC().Format("2006-01-02")+": it does nothing",
+			b.report(CodeFaultEnded, diag.Warning, rule.Pos, "the fault of this rule ended on "+ir.EndText(f.Expires)+": it does nothing",
 				"take fault out, or set a new end")
 		}
 	}

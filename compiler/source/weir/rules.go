@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -50,7 +49,7 @@ func (l *lowering) authentication(s *policyState, path string, c *v1alpha1.RuleC
 	s.idleEnd = s.idleEnd && r.NotAfter != s.ends
 	if !own.IsZero() && r.NotAfter != own {
 		l.diags.Add(diag.Diagnostic{Code: CodeIdleEnd, Severity: diag.Warning, Pos: s.object.at(path + ".expires"),
-			Message: "this end never counts: the whole " + s.object.Kind + " ends before, on " + s.ends.Format(time.RFC3339), Hint: "take it out, or give it a time before that one",
+			Message: "this end never counts: the whole " + s.object.Kind + " ends before, on " + ir.EndText(s.ends), Hint: "take it out, or give it a time before that one",
 			Related: []diag.Related{{Pos: s.object.at("spec.expires"), Message: "the end of all its allows"}}})
 	}
 	if value(c.Authentication) == v1alpha1.AuthenticationNone {
@@ -63,7 +62,7 @@ func (l *lowering) expired(r *ir.Rule) {
 	if r.NotAfter.IsZero() || l.in.Now.Before(r.NotAfter) {
 		return
 	}
-	l.warnAt(CodeExpired, r.Pos, "this allow ended on "+r.NotAfter.Format(time.RFC3339), "renew what ended (the rule, its object or its exception), or remove the rule")
+	l.warnAt(CodeExpired, r.Pos, "this allow ended on "+ir.EndText(r.NotAfter), "renew what ended (the rule, its object or its exception), or remove the rule")
 }
 
 // unlearnt refuses to deny or pass by a DNS name: nothing has learnt its addresses yet, so that the rule would match nobody

@@ -195,21 +195,12 @@ func (o *NamedObject) at(path string) diag.Position {
 	return p
 }
 
-// parseEnd reads an end: a date is the end of that day, in UTC.
-func parseEnd(s string) (time.Time, error) {
-	if t, err := time.Parse("2006-01-02", s); err == nil {
-		return t.AddDate(0, 0, 1), nil
-	}
-	t, err := time.Parse("2006-01-02T15:04:05Z", s)
-	return t.UTC(), err
-}
-
 // end reads an optional end; what can't be read ends at once.
 func (l *lowering) end(o *NamedObject, path string, s *string) time.Time {
 	if s == nil {
 		return time.Time{}
 	}
-	t, err := parseEnd(*s)
+	t, err := ir.ParseEnd(*s)
 	if err != nil {
 		l.errorAt(CodeValue, o.at(path), fmt.Sprintf("%q is no end", *s), "an end is a date such as 2027-01-31 or a time such as 2027-01-31T18:00:00Z (UTC)")
 		return time.Unix(0, 0).UTC()

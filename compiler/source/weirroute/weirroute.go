@@ -251,7 +251,7 @@ func (l *lowering) fault(path string, f *v1alpha1.Fault) *ir.Fault {
 		return nil
 	}
 	out := &ir.Fault{}
-	end, err := parseEnd(f.Expires)
+	end, err := ir.ParseEnd(f.Expires)
 	if err != nil {
 		l.fail(weir.CodeValue, path+".expires", fmt.Sprintf("%q is no end", f.Expires),
 			"an end is a date such as 2027-01-31 or a time such as 2027-01-31T18:00:00Z (UTC)")
@@ -280,15 +280,6 @@ func (l *lowering) duration(path string, s *string) *time.Duration {
 		return nil
 	}
 	return &d
-}
-
-// parseEnd reads an end: a date is the end of that day, in UTC.
-func parseEnd(s string) (time.Time, error) {
-	if t, err := time.Parse("2006-01-02", s); err == nil {
-		return t.AddDate(0, 0, 1), nil
-	}
-	t, err := time.Parse("2006-01-02T15:04:05Z", s)
-	return t.UTC(), err
 }
 
 // value is what p points to, or zero.
