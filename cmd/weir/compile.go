@@ -183,7 +183,7 @@ func encodeJSON(v any) ([]byte, error) {
 // waypoints makes the tables of the plan's waypoints.
 func waypoints(r *compile.Result) ([]route.Waypoint, diag.List, error) {
 	routes, diags := weirroute.Lower(r.Routes)
-	ways, found, err := route.Build(r.Plan, route.Input{Routes: routes, Grants: r.Grants, Providers: r.Providers})
+	ways, found, err := route.Build(r.Plan, route.Input{Routes: routes, Grants: r.Grants, Providers: r.Providers, Config: r.Config})
 	return ways, append(diags, found...), err
 }
 

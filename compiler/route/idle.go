@@ -5,8 +5,10 @@ import (
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/inventory"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/compiler/resolve"
 )
 
 // The findings of routes, and of parts of them, that do nothing.
@@ -47,18 +49,47 @@ func (b *builder) unreached(r *ir.Route, k serviceKey) {
 	if len(dests) == 0 {
 		return
 	}
-	first := &b.plan.Peers[dests[0].peer]
-	apart := slices.ContainsFunc(dests, func(d dest) bool {
-		p := &b.plan.Peers[d.peer]
-		return p.Kind != plan.PodPeer || !p.Enrolled || p.Waypoint != first.Waypoint
-	})
-	if apart {
-		b.report(CodeUnreached, diag.Warning, r.Pos, fmt.Sprintf("no one waypoint serves all that is behind %s/%s port %d: the route does nothing", k.namespace, k.name, k.port),
-			"a waypoint serves enrolled pods of its namespace or service account: let the service lead to such only")
-		return
+	what, hint := fmt.Sprintf("no connection to %s/%s port %d goes through a waypoint", k.namespace, k.name, k.port), askForRequests
+	if way := b.unserved(dests); way != "" {
+		what, hint = fmt.Sprintf("no one waypoint serves all that is behind %s/%s port %d", k.namespace, k.name, k.port), way
 	}
-	b.report(CodeUnreached, diag.Warning, r.Pos, fmt.Sprintf("no connection to %s/%s port %d goes through a waypoint: the route does nothing",
-		k.namespace, k.name, k.port), "a connection is redirected where a rule looks at requests, for example path: {prefix: \"/\"}")
+	b.report(CodeUnreached, diag.Warning, r.Pos, what+": the route does nothing", hint)
+}
+
+// askForRequests is what brings connections to the waypoint that serves their end.
+const askForRequests = "a connection is redirected where a rule looks at requests, for example path: {prefix: \"/\"}"
+
+// unserved says what keeps one waypoint from serving all of some endpoints, as the way out; empty where one may, whether or
+// not a rule needs it now: the plan names none that nothing needs.
+func (b *builder) unserved(dests []dest) string {
+	cfg := &b.input.Config
+	first := &b.plan.Peers[dests[0].peer]
+	some := func(f func(*plan.Peer) bool) bool {
+		return slices.ContainsFunc(dests, func(d dest) bool { return f(&b.plan.Peers[d.peer]) })
+	}
+	accounts := some(func(p *plan.Peer) bool { return p.ServiceAccount != first.ServiceAccount })
+	none := ""
+	if cfg.Waypoint == inventory.WaypointNone {
+		to := "namespace or serviceAccount"
+		if accounts {
+			to = "namespace"
+		}
+		none = "set waypoints.scope in the MeshConfig, which is \"none\", to " + to + "; "
+	}
+	switch {
+	case some(func(p *plan.Peer) bool { return p.Kind != plan.PodPeer || !p.Enrolled }):
+		return none + "a waypoint serves enrolled pods of its namespace or service account: let the service lead to such only"
+	case none != "":
+		return none + askForRequests
+	case cfg.Waypoints != nil && some(func(p *plan.Peer) bool {
+		return !slices.ContainsFunc(cfg.Waypoints, func(s ir.Selector) bool { return resolve.Selects(&s, p) })
+	}):
+		return "let waypoints.selectors in the MeshConfig select all pods behind it; " + askForRequests
+	case some(func(p *plan.Peer) bool { return p.Namespace != first.Namespace }),
+		cfg.Waypoint == inventory.WaypointPerServiceAccount && accounts:
+		return "a waypoint serves enrolled pods of its namespace or service account: let the service lead to such only"
+	}
+	return ""
 }
 
 // idleRules reports rules of a route before which others are chosen on every port of the service, and faults that have ended.

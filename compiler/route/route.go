@@ -21,6 +21,7 @@ import (
 	routes "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/weir-mesh/weir/compiler/diag"
+	"github.com/weir-mesh/weir/compiler/inventory"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
 )
@@ -32,6 +33,8 @@ type Input struct {
 	Grants []ir.ReferenceGrant
 	// Providers verify the tokens whose claims rules ask for.
 	Providers []ir.JWTProvider
+	// Config says what waypoints serve; it decides nothing here, the plan does.
+	Config inventory.Config
 }
 
 // Waypoint is one waypoint's tables. Everything in it is in a fixed order.

@@ -31,7 +31,7 @@ func Compile(t testing.TB, path string) (*plan.Plan, []route.Waypoint, diag.List
 		}
 		t.FailNow()
 	}
-	ws, found, err := route.Build(r.Plan, route.Input{Routes: routes, Grants: r.Grants, Providers: r.Providers})
+	ws, found, err := route.Build(r.Plan, route.Input{Routes: routes, Grants: r.Grants, Providers: r.Providers, Config: r.Config})
 	if err != nil {
 		t.Fatal(err)
 	}
