@@ -1,13 +1,117 @@
 package cuesrc
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
 	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/errors"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 )
+
+const circleHint = "a value may not contain itself or wait for itself"
+
+// The ways in which CUE says that a value refers to itself (v0.17, internal/core/adt and compile).
+var (
+	circleFormat = regexp.MustCompile(`^(structural cycle|cycle (with field|across|error)|cyclic |circular dependency|adding field %v not allowed as field set)`)
+	endless      = "structural cycle"
+	ownFields    = "adding field %v not allowed as field set was already referenced"
+)
+
+// isCircle reports whether an error, or what it was caused by, is that a value refers to itself.
+func isCircle(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		var e errors.Error
+		if !errors.As(err, &e) {
+			return false
+		}
+		if format, _ := e.Msg(); circleFormat.MatchString(format) {
+			return true
+		}
+	}
+	return false
+}
+
+// refersToItself explains such an error of a value that others share, or that CUE could not compute at all.
+func (x *explainer) refersToItself(d *diag.Diagnostic, e errors.Error) {
+	steps := asWritten(e.Path())
+	name := x.nameOf(steps)
+	v := lookupHidden(x.unit.raw, steps)
+	d.Code, d.Hint, d.Related = CodeCycle, circleHint, nil
+	format, args := e.Msg()
+	switch {
+	case format == ownFields:
+		d.Message = fmt.Sprintf("%s waits for itself: its field %s comes from what reads its fields", name, truncate(fmt.Sprint(args...)))
+		return
+	case format != endless:
+		d.Message = name + " waits for itself"
+		if way := circle(v); way != nil {
+			d.Message = circleWords(name, v.Path().String(), way)
+		}
+	default:
+		d.Message = name + " contains itself"
+	}
+	// CUE's own place is in what another value made of it, or there is none.
+	if at := x.unit.userPosition(v); at.File != "" && (format != endless || !e.Position().IsValid()) {
+		d.Pos = at
+	}
+}
+
+// nameOf names a field by its steps: in an object shortly, for the place says the rest.
+func (x *explainer) nameOf(steps []string) string {
+	base := asWritten(x.base)
+	switch {
+	case x.out != nil && len(steps) > len(base) && slices.Equal(base, steps[:len(base)]):
+		return last(steps[len(base):])
+	case len(steps) == 0:
+		return "the value"
+	}
+	return truncateTo(strings.Join(steps, "."), 2*maxValue)
+}
+
+// asWritten is a path in the user's files alone: with what the place gives, all is in a definition.
+func asWritten(steps []string) []string {
+	if len(steps) > 0 && steps[0] == "#Bundle" {
+		return steps[1:]
+	}
+	return steps
+}
+
+// lost are the errors of a value as the user's files alone have it, no deeper than a number of steps. They stay errors with
+// what the place gives, but CUE (v0.17.1) forgets that comprehensions read the fields that they add once it has unified
+// the two: it leaves out the fields.
+func lost(v cue.Value, depth int) []errors.Error {
+	if !v.Exists() {
+		return nil
+	}
+	var errs []errors.Error
+	for _, e := range errors.Errors(v.Validate(cue.All())) {
+		if len(e.Path()) <= depth && isCircle(e) {
+			errs = append(errs, e)
+		}
+	}
+	return errs
+}
+
+// lookupHidden is lookupSteps for steps that may begin with a hidden field, whose name alone does not say which it is.
+func lookupHidden(v cue.Value, steps []string) cue.Value {
+	if len(steps) == 0 {
+		return v
+	}
+	it, err := v.Fields(cue.Hidden(true), cue.Definitions(true))
+	if err != nil {
+		return cue.Value{}
+	}
+	for it.Next() {
+		if it.Selector().String() == steps[0] {
+			return lookupSteps(it.Value(), steps[1:])
+		}
+	}
+	return cue.Value{}
+}
 
 // maxCircle bounds how many references are followed one after the other.
 const maxCircle = 50
@@ -50,6 +154,9 @@ func (x *explainer) circle(d *diag.Diagnostic, steps []string) bool {
 		return false
 	}
 	way := circle(mine)
+	if way == nil {
+		way = circleOfNames(mine)
+	}
 	if way == nil {
 		return false
 	}

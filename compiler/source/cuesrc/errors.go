@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/errors"
 	"cuelang.org/go/cue/token"
 
@@ -32,8 +33,9 @@ func syntaxErrors(err error) diag.List {
 	return l
 }
 
-// plainErrors reports errors that belong to no object: unresolved names, failed imports.
-func plainErrors(code diag.Code, err error) diag.List {
+// plainErrors reports errors that belong to no object: unresolved names, failed imports. The files are those that it may be
+// about.
+func plainErrors(code diag.Code, err error, files []*ast.File) diag.List {
 	var l diag.List
 	for _, e := range errors.Errors(err) {
 		d := diag.Diagnostic{Code: code, Severity: diag.Error, Pos: position(e.Position()), Message: text(e)}
@@ -45,6 +47,11 @@ func plainErrors(code diag.Code, err error) diag.List {
 			}
 		}
 		switch m := d.Message; {
+		case isCircle(e):
+			d.Code, d.Hint, d.Message = CodeCycle, circleHint, "this waits for itself"
+			if way := letCircle(e, files); way != nil {
+				d.Message = circleWords(way[0], way[0], way)
+			}
 		case strings.HasPrefix(m, "imported and not used"):
 			d.Code, d.Hint = CodeImport, "take the import out"
 		case strings.HasPrefix(m, "builtin package"):
@@ -249,7 +256,7 @@ func (x *explainer) finding(e errors.Error) (d diag.Diagnostic, ok bool) {
 		d.Code, d.Related, d.Message = CodeField, nil, "unknown field "+quote(last(e.Path()))
 		d.Hint = nearestValue(last(e.Path()), schemas.Names()) // of which structure, what is shared does not say
 	case !below || x.out == nil:
-		x.general(&d, format)
+		x.general(&d, e)
 	case format == "field not allowed" && x.known(steps):
 		x.closed(&d, steps)
 	case format == "field not allowed":
@@ -286,12 +293,14 @@ func (x *explainer) finding(e errors.Error) (d diag.Diagnostic, ok bool) {
 		d.Related, d.Hint = related, "what is put into the string is a constraint only: write its value"
 	case inSchema && internal.MatchString(d.Message):
 		return d, false
+	case isCircle(e):
+		x.refersToItself(&d, e)
 	case inSchema: // the schema's own words
 		x.rule(&d, e, steps)
-	case !internal.MatchString(d.Message) && !strings.Contains(format, "cycle"):
+	case !internal.MatchString(d.Message):
 		x.ownRule(&d, path)
 	default:
-		x.general(&d, format)
+		x.general(&d, e)
 	}
 	return d, true
 }

@@ -5,6 +5,7 @@ import (
 	_ "embed" // places
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 
 	"cuelang.org/go/cue"
@@ -140,7 +141,7 @@ func (e *evaluator) pack(p *pack) error {
 	}
 	for _, err := range errs {
 		if err != nil {
-			imp.diags = append(imp.diags, plainErrors(CodeReference, err)...)
+			imp.diags = append(imp.diags, plainErrors(CodeReference, err, files)...)
 		}
 	}
 	if imp.diags.HasErrors() {
@@ -260,6 +261,7 @@ func (u *unit) whole(l *layout, own []*object) error {
 			u.report(u.errors(values, nil, err))
 			continue
 		}
+		u.report(u.explainer(values, nil).list(lost(u.raw.LookupPath(cue.MakePath(cue.Str(field))), 1)))
 		for it.Next() {
 			if s := it.Selector(); s.LabelType() != cue.StringLabel || s.ConstraintType() != 0 {
 				continue
@@ -301,7 +303,7 @@ func (u *unit) build(l *layout, n int, first bool) error {
 	}
 	if err != nil {
 		u.failed = true
-		u.report(plainErrors(CodeReference, err))
+		u.report(plainErrors(CodeReference, err, slices.Concat(l.taken, u.imp.parsed)))
 		return nil
 	}
 	u.value, u.full = u.place.Unify(u.raw), cue.Value{}
@@ -352,6 +354,10 @@ func (u *unit) object(k objectKey, o *object) {
 			u.report(u.examine(val, k, &out))
 			return
 		}
+	}
+	if errs := lost(u.raw.LookupPath(at), math.MaxInt); len(errs) > 0 {
+		u.report(u.explainer(val, &out).list(errs))
+		return
 	}
 	if ps := check(k, out.Kind, data); len(ps) > 0 {
 		u.report(problems(&out, ps, data))

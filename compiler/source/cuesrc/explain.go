@@ -74,13 +74,12 @@ func outermost(l diag.List) diag.List {
 	})
 }
 
-const circleHint = "a value may not contain itself or wait for itself"
-
 // general explains errors of the evaluation itself.
-func (x *explainer) general(d *diag.Diagnostic, format string) {
+func (x *explainer) general(d *diag.Diagnostic, e errors.Error) {
+	format, _ := e.Msg()
 	switch {
-	case strings.Contains(format, "cycle"):
-		d.Code, d.Hint = CodeCycle, circleHint
+	case isCircle(e), waitsForValue(e) && circle(lookupHidden(x.unit.raw, asWritten(e.Path()))) != nil:
+		x.refersToItself(d, e)
 	case strings.HasPrefix(format, "conflicting values"):
 		d.Code, d.Hint = CodeConflict, "a field has one value: the places must agree"
 	case strings.HasPrefix(format, "reference"), strings.HasPrefix(format, "undefined field"), strings.HasPrefix(format, "field not found"):

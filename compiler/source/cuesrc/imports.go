@@ -141,11 +141,11 @@ func (i *importer) local(pos token.Pos, p ast.ImportPath) *build.Instance {
 	for _, f := range parsed {
 		i.check(f)
 		if err := inst.AddSyntax(f); err != nil {
-			i.diags = append(i.diags, plainErrors(CodeImport, err)...)
+			i.diags = append(i.diags, plainErrors(CodeImport, err, parsed)...)
 		}
 	}
 	if err := inst.Complete(); err != nil {
-		i.diags = append(i.diags, plainErrors(CodeImport, err)...)
+		i.diags = append(i.diags, plainErrors(CodeImport, err, parsed)...)
 	}
 	return inst
 }
