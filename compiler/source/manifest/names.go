@@ -24,10 +24,9 @@ func (o *Object) CheckNames() diag.List {
 		}
 		return of(name)
 	}
-	if out := o.CheckName(o.NamePath(), o.Name, wrong); out != nil {
-		return out
-	}
-	return o.CheckName("metadata.namespace", o.Namespace, validation.IsDNS1123Label)
+	out := append(o.CheckName(o.NamePath(), o.Name, wrong), o.CheckName("metadata.namespace", o.Namespace, validation.IsDNS1123Label)...)
+	out.Sort()
+	return out
 }
 
 // CheckName reports what a field names if that is no name; an empty one is another finding's.

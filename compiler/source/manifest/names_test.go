@@ -17,6 +17,8 @@ func TestCheckNames(t *testing.T) {
 		"metadata: {generateName: A-}":                `a.yaml:3:26: error WEIR1041: metadata.generateName "A-" is no name`,
 		"metadata: {name: a-, generateName: a-}":      `a.yaml:3:18: error WEIR1041: metadata.name "a-" is no name`,
 		"metadata: {generateName: a, namespace: a.b}": `a.yaml:3:40: error WEIR1041: metadata.namespace "a.b" is no name`,
+		"metadata: {namespace: C, name: a_b}": `a.yaml:3:23: error WEIR1041: metadata.namespace "C" is no name
+a.yaml:3:32: error WEIR1041: metadata.name "a_b" is no name`,
 	} {
 		objs, diags := Parse("a.yaml", []byte("apiVersion: v1\nkind: Pod\n"+in+"\n"), Limits{})
 		if len(objs) != 1 || len(diags) > 0 {

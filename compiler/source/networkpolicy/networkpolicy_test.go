@@ -200,6 +200,11 @@ func TestLowerPlaces(t *testing.T) {
 	if d := cmp.Diff([]string{`np.yaml:3:18: warning WEIR1041: metadata.name "n_p" is no name`}, diags); d != "" || len(p.Rules) == 0 {
 		t.Errorf("%v %s", show(&p), d)
 	}
+	// The name's finding hides no other.
+	p, diags = lower(t, "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: n_p, namespace: Shop}\nspec: {podSelector: {}, ingress: [{}]}\n")
+	if d := cmp.Diff([]string{`np.yaml:3:18: warning WEIR1041: metadata.name "n_p" is no name`, `np.yaml:3:34: error WEIR1041: metadata.namespace "Shop" is no name`}, diags); d != "" || len(p.Rules) != 0 {
+		t.Errorf("%v %s", show(&p), d)
+	}
 	_, diags = lower(t, strings.Replace(head, "io/v1", "io/v1beta1", 1)+"  podSelector: {}")
 	if d := cmp.Diff([]string{"np.yaml:1:13: error WEIR1037: networking.k8s.io/v1beta1 is not a version of NetworkPolicy"}, diags); d != "" {
 		t.Error(d)
