@@ -35,3 +35,23 @@ func TestNames(t *testing.T) {
 		})
 	}
 }
+
+// TestAllNames gives each of an object's names a fault, and one value a wrong type: no finding hides another.
+func TestAllNames(t *testing.T) {
+	for what, in := range map[string]string{
+		"a pod":        "kind: Pod\nmetadata: {name: A, namespace: a.b}\nspec: {nodeName: N_1, serviceAccountName: a/b, hostNetwork: 1, containers: []}\n",
+		"a deployment": "kind: Deployment\nmetadata: {name: A, namespace: a.b}\nspec: {template: {spec: {nodeName: N_1, serviceAccountName: a/b, hostNetwork: 1, containers: []}}}\n",
+	} {
+		version := "apiVersion: v1\n"
+		if what == "a deployment" {
+			version = "apiVersion: apps/v1\n"
+		}
+		_, _, found := read(t, version+in, Options{})
+		all := strings.Join(found, "\n")
+		for _, want := range []string{`metadata.name "A"`, `metadata.namespace "a.b"`, `nodeName "N_1"`, `serviceAccountName "a/b"`, "hostNetwork must be"} {
+			if !strings.Contains(all, want) {
+				t.Errorf("%s: nothing about %s in\n%s", what, want, all)
+			}
+		}
+	}
+}

@@ -89,7 +89,8 @@ func (r *reader) object(o *manifest.Object) {
 func decode(r *reader, o *manifest.Object, into any) bool {
 	ds := o.DecodeKnown(into)
 	r.diags = append(r.diags, ds...)
-	return !ds.HasErrors() && r.named(o)
+	named := r.named(o)
+	return named && !ds.HasErrors()
 }
 
 // namespaceOf returns the namespace of an object, and notes that it exists.

@@ -33,7 +33,8 @@ type podObject struct {
 func (r *reader) workload(o *manifest.Object) {
 	ns := r.namespaceOf(o)
 	w := workloadObject{path: "spec.template"}
-	if !w.read(r, o) || !r.namedIn(o, w.path+".spec", &w.template.Spec) {
+	read := w.read(r, o)
+	if named := r.namedIn(o, w.path+".spec", &w.template.Spec); !read || !named {
 		return
 	}
 	t := template{workload: Workload{Kind: o.Kind, Namespace: ns, Name: o.Name}, finished: w.finished}
@@ -178,10 +179,11 @@ func spaceOf(p corev1.Protocol) (ir.Space, bool) {
 func (r *reader) pod(o *manifest.Object) {
 	ns := r.namespaceOf(o)
 	p := &corev1.Pod{}
-	if !decode(r, o, p) || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+	read := decode(r, o, p)
+	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 		return // a finished pod does not exist (S1)
 	}
-	if !r.namedIn(o, "spec", &p.Spec) {
+	if named := r.namedIn(o, "spec", &p.Spec); !read || !named {
 		return
 	}
 	po := podObject{Pod: p, object: o, owner: Workload{Kind: "Pod", Namespace: ns, Name: o.Name}}
