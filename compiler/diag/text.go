@@ -126,9 +126,12 @@ func (t *textWriter) mark(marks, colour string) string {
 	return marks[:i] + t.paint(colour, marks[i:])
 }
 
-// near names a related place by file and line, without the folder that it shares with the finding.
+// near names a related place by file and line, without the folder that it shares with the finding; with its column where it
+// is on the finding's own line, as all is in JSON that a program wrote.
 func near(p, from Position) string {
-	p.Col = 0
+	if p.File != from.File || p.Line != from.Line {
+		p.Col = 0
+	}
 	if p.File != "" && path.Dir(p.File) == path.Dir(from.File) {
 		p.File = path.Base(p.File)
 	}
