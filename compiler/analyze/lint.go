@@ -62,8 +62,9 @@ type linter struct {
 	hosted []int32
 	// tried counts what needed has compared. idleToo are the rules that it leaves out: of two that do the same, one is idle.
 	tried int
-	// half counts what halfOpen has looked at.
+	// half counts what halfOpen has looked at, tied what ties has.
 	half    int
+	tied    int
 	idleToo map[plan.RuleIndex]bool
 	diags   diag.List
 	// scratch is what keys returns.
@@ -172,12 +173,12 @@ func (l *linter) emptiness(p *plan.Policy) diag.Severity {
 // rule reports one thing about a rule: the first that explains why it does nothing.
 func (l *linter) rule(i plan.RuleIndex, p *plan.Policy, inventory bool) {
 	r := &l.plan.Rules[i]
+	if l.ending(r) {
+		return
+	}
 	if r.Audit && !p.Audit {
 		l.add(CodeAudit, diag.Note, r.Pos, "this rule is in audit: it is watched, and not enforced",
 			"take mode out to enforce it; until then, what it would change is recorded")
-	}
-	if l.ending(r) {
-		return
 	}
 	proved := l.provable(r, p)
 	if inventory && l.emptyPeers(r, p) {

@@ -70,7 +70,7 @@ func (n *Names) labels(pods []int32) []string {
 func (l *linter) splits(i plan.RuleIndex, group []plan.PeerIndex) bool {
 	r := &l.plan.Rules[i]
 	byLabel := func(p ir.Peer) bool { return p.Pods != nil && len(p.Pods.Pods) > 0 }
-	if r.PeerSet < 0 || r.Audit || !slices.ContainsFunc(r.Source.Peers, byLabel) {
+	if best := l.atBest(r); best.empty() || r.PeerSet < 0 || r.Audit || !slices.ContainsFunc(r.Source.Peers, byLabel) {
 		return false
 	}
 	set := &l.plan.PeerSets[r.PeerSet]

@@ -144,8 +144,12 @@ func (l *linter) rowsOf(t *plan.Table) []plan.PeerIndex {
 
 // needs reports whether the answer of the view's side would be another without the rule.
 func (v *view) needs(rules map[plan.PolicyIndex][]plan.RuleIndex, s *plan.Subject, i plan.RuleIndex) bool {
+	return resolve.Needs(v.plan, v.cell(rules, s), i)
+}
+
+// cell is the cell that the view's connection is in, of whatever request.
+func (v *view) cell(rules map[plan.PolicyIndex][]plan.RuleIndex, s *plan.Subject) resolve.Cell {
 	w := *v
 	w.request = nil
-	c := resolve.Cell{Subject: s, Direction: v.direction, Provable: v.provable(), Rules: w.matching(nil, rulesOfSubject(rules, s), ^missAudit)}
-	return resolve.Needs(v.plan, c, i)
+	return resolve.Cell{Subject: s, Direction: v.direction, Provable: v.provable(), Rules: w.matching(nil, rulesOfSubject(rules, s), ^missAudit)}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/compiler/resolve"
 )
 
 // provable reports the ports of a mesh allow that can never prove an identity beside others that can (S18). It returns
@@ -216,8 +217,8 @@ func (l *linter) conflicts(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) bool 
 	n := narrator{l.plan, l.rules}
 	_, met := l.meet(i, r, func(v *view, s *plan.Subject) bool {
 		ts := n.tier(v, s, p.Layer, p.Tier, &story{})
-		decided := &l.plan.Decisions[l.plan.At(s.Tables[v.direction], v.peer, v.key)]
-		return ts.other != plan.None && (ts.other == i || ts.rule == i) && l.byConflict(decided, r.Policy, l.plan.Rules[ts.rule].Policy, l.plan.Rules[ts.other].Policy)
+		return ts.other != plan.None && (ts.other == i || ts.rule == i) &&
+			resolve.Conflict(l.plan, v.cell(l.rules, s), l.plan.Rules[ts.rule].Policy, l.plan.Rules[ts.other].Policy)
 	})
 	return met
 }

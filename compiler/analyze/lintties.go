@@ -1,12 +1,15 @@
 package analyze
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/plan"
+	"github.com/weir-mesh/weir/compiler/resolve"
 )
 
 // CodeTie says that two objects of equal priority may come to answer differently (S12).
@@ -31,84 +34,155 @@ func (l *linter) ties() {
 
 // tie reports the first pair of rules of two objects; one is enough to say what to do.
 func (l *linter) tie(i, j plan.PolicyIndex) {
-	for _, ra := range l.rules[i] {
-		for _, rb := range l.rules[j] {
-			a, b := &l.plan.Rules[ra], &l.plan.Rules[rb]
-			if a.Direction != b.Direction || a.Action == b.Action || !portsMeet(a.Ports, b.Ports) || !peersMeet(a.Source.Peers, b.Source.Peers) {
-				continue
-			}
-			hint := "no pod meets both today; one that does is denied. Give the objects different priorities"
-			if l.meetNow(i, j, a, b) {
-				if l.inConflict(i, j, ra, rb) {
-					return
-				}
-				hint = "what meets both today does not come to them; what does is denied. Give the objects different priorities"
-			}
-			pa, pb := &l.plan.Policies[i], &l.plan.Policies[j]
-			l.add(CodeTie, diag.Warning, b.Pos, fmt.Sprintf("%s and %s have priority %d and may answer differently (%s, %s)", pa.Object, pb.Object, pb.Priority,
-				a.Action, b.Action), hint,
-				diag.Related{Pos: a.Pos, Message: "the other rule"})
-			return
-		}
+	a, b, ok := l.mayDiffer(i, j)
+	if !ok {
+		return
 	}
+	met, conflict := l.meetToday(i, j, a, b)
+	if conflict {
+		return
+	}
+	hint := "no pod meets both today; one that does is denied. Give the objects different priorities"
+	if met {
+		hint = "what meets both today does not come to them; what does is denied. Give the objects different priorities"
+	}
+	ra, rb := &l.plan.Rules[a], &l.plan.Rules[b]
+	pa, pb := &l.plan.Policies[i], &l.plan.Policies[j]
+	l.add(CodeTie, diag.Warning, rb.Pos, fmt.Sprintf("%s and %s have priority %d and may answer differently (%s, %s)", pa.Object, pb.Object, pb.Priority,
+		ra.Action, rb.Action), hint, diag.Related{Pos: ra.Pos, Message: "the other rule"})
 }
 
-// inConflict reports whether two rules that pods meet are denied for it: the compile then has its own finding. They are not
-// where other tiers answer first. Where looking would take too long it says yes.
-func (l *linter) inConflict(i, j plan.PolicyIndex, ra, rb plan.RuleIndex) bool {
-	v := &view{plan: l.plan, direction: l.plan.Rules[ra].Direction}
+// mayDiffer returns the first rules of two objects that answer differently and that nothing keeps apart.
+func (l *linter) mayDiffer(i, j plan.PolicyIndex) (a, b plan.RuleIndex, ok bool) {
+	for _, a = range l.rules[i] {
+		for _, b = range l.rules[j] {
+			ra, rb := &l.plan.Rules[a], &l.plan.Rules[b]
+			if ra.Direction != rb.Direction || ra.Action == rb.Action {
+				continue
+			}
+			x, y := l.atBest(ra), l.atBest(rb)
+			if !x.empty() && !y.empty() && portsMeet(x.ports, y.ports) && peersMeet(x.peers, y.peers) {
+				return a, b, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+// extent is what a rule may match, whoever comes: nil is any.
+type extent struct {
+	ports []ir.Port
+	peers []ir.Peer
+}
+
+func (e *extent) empty() bool {
+	return e.ports != nil && len(e.ports) == 0 || e.peers != nil && len(e.peers) == 0
+}
+
+// atBest is what a rule may match at all: nothing once it has ended (S28), and where it asks for authentication only TCP and
+// who may be an enrolled pod (S18).
+func (l *linter) atBest(r *plan.Rule) extent {
+	if hasEnded(l.plan, r) {
+		return extent{ports: []ir.Port{}}
+	}
+	out := extent{r.Ports, r.Source.Peers}
+	proof := asksForProof(l.plan, r)
+	if proof || r.HTTP {
+		out.ports = tcpOf(out.ports)
+	}
+	if proof {
+		out.peers = provers(out.peers)
+	}
+	return out
+}
+
+// tcpOf are those of a rule's ports that are TCP.
+func tcpOf(ports []ir.Port) []ir.Port {
+	if ports == nil {
+		return []ir.Port{{Space: ir.TCP, First: 0, Last: math.MaxUint16}}
+	}
+	return slices.DeleteFunc(slices.Clone(ports), func(p ir.Port) bool { return p.Space != ir.TCP })
+}
+
+// provers are those of a rule's peers that may be pods. No DNS name is: its answers are never in the cluster (S15).
+func provers(peers []ir.Peer) []ir.Peer {
+	pods := ir.Peer{Pods: &ir.Selector{}}
+	if peers == nil {
+		return []ir.Peer{pods}
+	}
+	out := []ir.Peer{}
+	for _, p := range peers {
+		switch {
+		case p.Pods != nil, p.CIDR != nil && p.CIDR.MatchPods:
+			out = append(out, p)
+		case p.Entity == ir.Cluster:
+			out = append(out, pods)
+		}
+	}
+	return out
+}
+
+// maxTies bounds what is looked at to find out whether objects of one priority meet, of all of them together.
+const maxTies = 10_000_000
+
+// meetToday reports whether pods that exist meet both rules, and whether some rules of the objects are in conflict, which the
+// compile has a finding of (S12): they are asked, and nothing before them answers. Where looking would take too long it says
+// that they are.
+func (l *linter) meetToday(i, j plan.PolicyIndex, a, b plan.RuleIndex) (met, conflict bool) {
 	for _, s := range l.subjects[i] {
 		if !slices.Contains(l.subjects[j], s) || len(l.peersOf[s]) == 0 {
 			continue
 		}
-		v.subject = l.peersOf[s][0]
-		t := l.plan.Subjects[s].Tables[v.direction]
-		for _, v.peer = range l.rowsOf(t) {
-			if !v.peerMatches(&l.plan.Rules[ra]) || !v.peerMatches(&l.plan.Rules[rb]) {
-				continue
-			}
-			row := l.plan.Row(t, v.peer)
-			for _, start := range t.Starts {
-				if l.tried++; l.tried > maxTried {
-					return true
-				}
-				if v.key = plan.PortKey(start); v.portMatches(&l.plan.Rules[ra]) && v.portMatches(&l.plan.Rules[rb]) &&
-					l.byConflict(&l.plan.Decisions[t.Decision(row, t.Class(v.key))], i, j) {
-					return true
+		sub := &l.plan.Subjects[s]
+		for d := range ir.NumDirections {
+			v := &view{plan: l.plan, direction: d, subject: l.peersOf[s][0]} // the pods of a subject share their tables
+			c := tieCell{l: l, subject: sub, i: i, j: j, seen: map[string]bool{}}
+			c.all = slices.DeleteFunc(rulesOfSubject(l.rules, sub), func(r plan.RuleIndex) bool {
+				return l.plan.Rules[r].Direction != d || hasEnded(l.plan, &l.plan.Rules[r])
+			})
+			for _, v.peer = range l.rowsOf(sub.Tables[d]) {
+				for _, start := range sub.Tables[d].Starts {
+					v.key = plan.PortKey(start)
+					if c.look(v) || l.tied > maxTies {
+						return true, true
+					}
+					met = met || l.plan.Rules[a].Direction == d && (v.misses(a)|v.misses(b))&^missAudit == 0
 				}
 			}
 		}
 	}
-	return false
+	return met, false
 }
 
-// byConflict reports whether a conflict of one of some objects decides a connection, or some of its requests, as enforced or
-// in audit.
-func (l *linter) byConflict(d *plan.Decision, of ...plan.PolicyIndex) bool {
-	theirs := func(o *plan.Outcome) bool {
-		return o.Reason == plan.ByConflict && o.Rule != plan.None && slices.Contains(of, l.plan.Rules[o.Rule].Policy)
-	}
-	for _, o := range []*plan.Outcome{&d.Outcome, &d.Audit} {
-		if theirs(o) || o.List != plan.None && slices.ContainsFunc(l.plan.Lists[o.List].Entries, func(e plan.Entry) bool { return theirs(&e.Outcome) }) {
-			return true
-		}
-	}
-	return false
+// tieCell looks at the cells of one side of a subject of two objects. Everything about a cell follows from the rules that match
+// it; seen holds those that were looked at.
+type tieCell struct {
+	l       *linter
+	subject *plan.Subject
+	i, j    plan.PolicyIndex
+	all     []plan.RuleIndex
+	seen    map[string]bool
 }
 
-// meetNow reports whether pods that exist meet both rules.
-func (l *linter) meetNow(i, j plan.PolicyIndex, a, b *plan.Rule) bool {
-	shared := slices.ContainsFunc(l.subjects[i], func(s int32) bool { return slices.Contains(l.subjects[j], s) })
-	if !shared || a.PeerSet < 0 || b.PeerSet < 0 {
-		return shared
-	}
-	x, y := l.plan.PeerSets[a.PeerSet].Bits, l.plan.PeerSets[b.PeerSet].Bits
-	for k := range min(len(x), len(y)) {
-		if x[k]&y[k] != 0 {
-			return true
+// look reports whether rules of the two objects are in conflict in a cell.
+func (c *tieCell) look(v *view) bool {
+	var rules []plan.RuleIndex
+	var key []byte
+	provable := v.provable()
+	for _, r := range c.all {
+		c.l.tied++
+		rule := &v.plan.Rules[r]
+		if !v.peerMatches(rule) || !v.here(rule, provable) {
+			continue
 		}
+		rules = append(rules, r)
+		key = binary.LittleEndian.AppendUint32(key, uint32(r))
 	}
-	return false
+	if len(rules) < 2 || c.seen[string(key)] {
+		return false
+	}
+	c.seen[string(key)] = true
+	return resolve.Conflict(v.plan, resolve.Cell{Subject: c.subject, Direction: v.direction, Rules: rules, Provable: provable}, c.i, c.j)
 }
 
 // disjoint reports whether no pod can be selected by both, whatever its labels.

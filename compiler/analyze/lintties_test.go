@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/inventory"
@@ -18,7 +19,21 @@ func TestTies(t *testing.T) {
 	}
 	object := func(name string, prio int32, subject ir.LabelSelector, action ir.Action, peers []ir.Peer, ports ...ir.Port) ir.Policy {
 		return ir.Policy{Kind: "ClusterMeshPolicy", Name: name, Layer: ir.Mesh, Tier: ir.Admin, Priority: prio, Subject: ir.Selector{Pods: subject},
-			Rules: []ir.Rule{{Direction: ir.Ingress, Action: action, Peers: peers, Ports: ports}}}
+			Rules: []ir.Rule{{Direction: ir.Ingress, Action: action, Peers: peers, Ports: ports, Plaintext: action == ir.Allow}}}
+	}
+	proved := func(p ir.Policy) ir.Policy {
+		p.Rules[0].Plaintext = false
+		return p
+	}
+	until := func(p ir.Policy, end time.Time) ir.Policy {
+		p.Rules[0].NotAfter = end
+		return p
+	}
+	entity := func(e ir.Entity) []ir.Peer { return []ir.Peer{{Entity: e}} }
+	udp := ir.Port{Space: ir.UDP, First: 5, Last: 5}
+	requests := func(p ir.Policy) ir.Policy {
+		p.Rules[0].HTTP = []ir.HTTPMatch{{Methods: []string{"GET"}}}
+		return p
 	}
 	cidr := func(s string) []ir.Peer { return []ir.Peer{{CIDR: &ir.CIDR{Prefix: netip.MustParsePrefix(s)}}} }
 	pods := func(l ir.LabelSelector) []ir.Peer { return []ir.Peer{{Pods: &ir.Selector{Pods: l}}} }
@@ -37,6 +52,16 @@ func TestTies(t *testing.T) {
 		{"other blocks", object("a", 1, in("x", "1"), ir.Deny, cidr("192.0.2.0/25")), object("b", 1, in("y", "1"), ir.Allow, cidr("192.0.2.128/25")), false},
 		{"a block within a block", object("a", 1, in("x", "1"), ir.Deny, cidr("192.0.2.0/24")), object("b", 1, in("y", "1"), ir.Allow, cidr("192.0.2.128/25")), true},
 		{"pods and the world", object("a", 1, in("x", "1"), ir.Deny, cidr("192.0.2.0/24")), object("b", 1, in("y", "1"), ir.Allow, pods(nil)), false},
+		{"an allow that has ended", object("a", 1, in("x", "1"), ir.Deny, nil), until(object("b", 1, in("y", "1"), ir.Allow, nil), now), false},
+		{"an allow that ends", object("a", 1, in("x", "1"), ir.Deny, nil), until(object("b", 1, in("y", "1"), ir.Allow, nil), now.Add(1)), true},
+		{"an allow that can prove nothing on its ports", object("a", 1, in("x", "1"), ir.Deny, nil, udp), proved(object("b", 1, in("y", "1"), ir.Allow, nil, udp)), false},
+		{"the same in plaintext", object("a", 1, in("x", "1"), ir.Deny, nil, udp), object("b", 1, in("y", "1"), ir.Allow, nil, udp), true},
+		{"no port, and nothing to prove", object("a", 1, in("x", "1"), ir.Deny, nil, udp), proved(object("b", 1, in("y", "1"), ir.Allow, nil)), false},
+		{"an allow of a block that can prove nothing", object("a", 1, in("x", "1"), ir.Deny, nil), proved(object("b", 1, in("y", "1"), ir.Allow, cidr("192.0.2.0/24"))), false},
+		{"anyone who proves it, and nodes", object("a", 1, in("x", "1"), ir.Deny, entity(ir.Host)), proved(object("b", 1, in("y", "1"), ir.Allow, nil)), false},
+		{"a cluster that proves it, and nodes", object("a", 1, in("x", "1"), ir.Deny, entity(ir.Host)), proved(object("b", 1, in("y", "1"), ir.Allow, entity(ir.Cluster))), false},
+		{"anyone who proves it, and pods", object("a", 1, in("x", "1"), ir.Deny, pods(in("p", "1"))), proved(object("b", 1, in("y", "1"), ir.Allow, nil)), true},
+		{"requests, which are TCP", object("a", 1, in("x", "1"), ir.Deny, nil, udp), requests(object("b", 1, in("y", "1"), ir.Allow, nil)), false},
 		{"peers of different keys", object("a", 1, in("x", "1"), ir.Deny, pods(in("p", "1"))), object("b", 1, in("y", "1"), ir.Allow, pods(in("q", "1"))), true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -30,6 +30,16 @@ type answer struct {
 	plain  bool
 	// instead is, for a conflict, what the rule that it names said.
 	instead say
+	// over is, for what objects of one priority that differ became, where the last of their disputes is among the chain's,
+	// counted from 1.
+	over int32
+}
+
+// dispute is a pair of rules of one priority that answered differently (S12); before is another of the same answer's, as in
+// over.
+type dispute struct {
+	pair   [2]plan.RuleIndex
+	before int32
 }
 
 // nothing is the answer of who has no say.
@@ -62,6 +72,9 @@ type chain struct {
 	tiers   [ir.NumTiers][]*slot
 	tails   [ir.NumLayers]firstMatch
 	entries []plan.Entry
+	// disputes are those that the cell met, in answers that may yet come to nothing: what is asked before them may have
+	// answered.
+	disputes []dispute
 }
 
 // met is what a table's cells met.
@@ -69,8 +82,8 @@ type met struct {
 	// tooLong says that the whole table is more than can be numbered, long that the list of the cell at hand is more
 	// than a waypoint can hold, cut that some cell's was, cutInAudit that one's was with what is in audit enforced (S30).
 	tooLong, long, cut, cutInAudit bool
-	// conflicts are pairs of rules of equal priority that answered differently (S12), and whether they did so as enforced,
-	// not only with what is in audit (S30); unserved are layer-7 rules that no waypoint can decide (S25), told apart alike.
+	// conflicts are pairs of rules of equal priority that were asked and answered differently (S12), and whether they did so as
+	// enforced, not only with what is in audit (S30); unserved are layer-7 rules that no waypoint can decide (S25), told apart alike.
 	conflicts map[[2]plan.RuleIndex]bool
 	unserved  map[plan.RuleIndex]bool
 }
@@ -100,7 +113,7 @@ func (c *chain) isolate(l ir.Layer, k plan.PolicyIndex, enforced, audited bool) 
 
 // outcome answers for the cell's slots; audit adds the rules and objects that are in audit (S30).
 func (c *chain) outcome(m bitset, audit bool) (plan.Outcome, []plan.Entry) {
-	c.long, c.audit = false, audit
+	c.long, c.audit, c.disputes = false, audit, c.disputes[:0]
 	orch := c.layer(ir.Orchestrator, m, audit)
 	mesh := c.layer(ir.Mesh, m, audit)
 	if c.tooLong || c.long || len(orch)*len(mesh) > maxEntries {
@@ -225,7 +238,33 @@ func (c *chain) layer(l ir.Layer, m bitset, audit bool) firstMatch {
 	if n := len(*tail); n == 0 || (*tail)[n-1].conds != nil {
 		*tail = append(*tail, c.sequence(l, groups(c.tiers[ir.Baseline]), firstMatch{{answer: nothing}}, nil)...)
 	}
-	return c.sequence(l, groups(c.tiers[ir.Admin]), *tail, *tail)
+	out := c.sequence(l, groups(c.tiers[ir.Admin]), *tail, *tail)
+	c.noteConflicts(out)
+	return out
+}
+
+// noteConflicts notes the disputes that a layer's list still holds: what an earlier priority or tier has answered does not
+// come to the objects behind it (S10, S12). An entry behind one that all its requests match answers none.
+func (c *chain) noteConflicts(list firstMatch) {
+	for i := range list {
+		if list[i].over == 0 || len(list) <= maxLean && answered(list[:i], &list[i]) {
+			continue
+		}
+		for at := list[i].over; at != 0; {
+			d := &c.disputes[at-1]
+			if c.conflicts == nil {
+				c.conflicts = map[[2]plan.RuleIndex]bool{}
+			}
+			c.conflicts[d.pair] = c.conflicts[d.pair] || !c.audit
+			at = d.before
+		}
+	}
+}
+
+// answered reports whether every request that an entry matches, one before it does.
+func answered(before firstMatch, e *cond) bool {
+	own := plan.Entry{Conds: e.conds}
+	return slices.ContainsFunc(before, func(b cond) bool { return plan.Implies(&own, &plan.Entry{Conds: b.conds}) })
 }
 
 // namespaceTier appends denies, then allows, then isolation: the slots come in this order.
@@ -335,7 +374,7 @@ func (c *chain) object(slots []*slot) firstMatch {
 	return append(out, cond{answer: nothing})
 }
 
-// agree joins the answers of two objects of one priority (S12). Where they differ, a deny of the orchestrator layer
+// agree joins the answers of the objects of one priority so far and of the next (S12). Where they differ, a deny of the orchestrator layer
 // wins, and anything else is a conflict, which names what would have opened most. Of two allows the stricter
 // authentication holds (S19).
 func (c *chain) agree(l ir.Layer, a, b answer) answer {
@@ -350,16 +389,15 @@ func (c *chain) agree(l ir.Layer, a, b answer) answer {
 		}
 		return a
 	}
+	over := a.over
 	if a.wanted() != b.wanted() { // else one of them conflicts with a third
-		if c.conflicts == nil {
-			c.conflicts = map[[2]plan.RuleIndex]bool{}
-		}
-		pair := [2]plan.RuleIndex{a.rule, b.rule}
-		c.conflicts[pair] = c.conflicts[pair] || !c.audit
+		c.disputes = append(c.disputes, dispute{[2]plan.RuleIndex{a.rule, b.rule}, over})
+		over = int32(len(c.disputes))
 	}
 	if l == ir.Orchestrator {
 		for _, x := range []answer{a, b} {
 			if x.say == saysDeny && x.reason == plan.ByRule {
+				x.over = over
 				return x
 			}
 		}
@@ -367,7 +405,7 @@ func (c *chain) agree(l ir.Layer, a, b answer) answer {
 	if b.opening() > a.opening() {
 		a, b = b, a
 	}
-	return answer{say: saysDeny, reason: plan.ByConflict, rule: a.rule, policy: plan.None, plain: a.plain, instead: a.wanted()}
+	return answer{say: saysDeny, reason: plan.ByConflict, rule: a.rule, policy: plan.None, plain: a.plain, instead: a.wanted(), over: over}
 }
 
 // wanted is what an answer said, or, for a conflict, what the rule that it names said.

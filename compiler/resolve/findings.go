@@ -35,16 +35,16 @@ func (c *compiler) report(s *plan.Subject, f *met) {
 // looks at requests the overlap is only possible, and where one is in audit nothing is denied yet: warnings.
 func (c *compiler) conflict(pair [2]plan.RuleIndex, enforced bool) {
 	a, b := &c.plan.Rules[pair[0]], &c.plan.Rules[pair[1]]
-	severity, how := diag.Error, "is denied"
+	severity, how := diag.Error, "what comes to both is denied"
 	if a.HTTP || b.HTTP {
-		severity, how = diag.Warning, "may meet, and is then denied"
+		severity, how = diag.Warning, "what both match may meet, and is then denied"
 	}
 	if !enforced {
 		severity, how = diag.Warning, strings.Replace(how, "is", "would be", 1)+" with what is in audit enforced"
 	}
 	pa, pb := &c.plan.Policies[a.Policy], &c.plan.Policies[b.Policy]
 	c.diags.Add(diag.Diagnostic{Code: "WEIR2012", Severity: severity, Pos: b.Pos,
-		Message: fmt.Sprintf("%s and %s have priority %d and answer differently (%s, %s): what both match %s", pa.Object, pb.Object,
+		Message: fmt.Sprintf("%s and %s have priority %d and answer differently (%s, %s): %s", pa.Object, pb.Object,
 			pb.Priority, a.Action, b.Action, how),
 		Hint:    "give the objects different priorities",
 		Related: []diag.Related{{Pos: a.Pos, Message: "the other rule"}}})

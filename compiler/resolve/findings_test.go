@@ -19,12 +19,29 @@ func TestFindings(t *testing.T) {
 		r.HTTP, r.Pos = []ir.HTTPMatch{{Methods: []string{"GET"}}}, at(line)
 		return r
 	}
-	admin := func(name string, line int, r ir.Rule) ir.Policy {
-		r.Pos = at(line)
-		p := mesh(name, r)
+	admin := func(name string, line int, rules ...ir.Rule) ir.Policy {
+		for i := range rules {
+			rules[i].Pos = at(line)
+		}
+		p := mesh(name, rules...)
 		p.Tier, p.Priority, p.Isolate = ir.Admin, 7, [2]bool{}
 		return p
 	}
+	at4 := func(p ir.Policy) ir.Policy {
+		p.Priority = 4
+		return p
+	}
+	baseline := func(p ir.Policy) ir.Policy {
+		p.Tier = ir.Baseline
+		return p
+	}
+	ending := in(ir.Allow, nil, nil)
+	ending.NotAfter = now.AddDate(0, 0, 1)
+	allow, deny := admin("a", 10, in(ir.Allow, nil, nil)), admin("b", 20, in(ir.Deny, nil, nil))
+	differ := []string{"p.cue:20 error WEIR2012: MeshPolicy shop/a and MeshPolicy shop/b have priority 7 and answer differently (allow, deny): what comes to both is denied" +
+		" / give the objects different priorities / p.cue:10 the other rule"}
+	any := get(in(ir.Deny, nil, nil), 5)
+	any.HTTP = []ir.HTTPMatch{{Path: &ir.StringMatch{Kind: ir.Prefix, Value: "/"}}}
 	out := ir.Rule{Direction: ir.Egress, Action: ir.Allow, Peers: from(app("jobs", "batch")), Plaintext: true}
 	many := mesh("many")
 	many.Pos = at(40)
@@ -42,9 +59,19 @@ func TestFindings(t *testing.T) {
 		want     []string
 	}{
 		{"nothing", inventory.WaypointPerNamespace, []ir.Policy{mesh("a", in(ir.Allow, nil, nil))}, nil},
-		{"a conflict", inventory.WaypointPerNamespace, []ir.Policy{admin("a", 10, in(ir.Allow, nil, nil)), admin("b", 20, in(ir.Deny, nil, nil))}, []string{
-			"p.cue:20 error WEIR2012: MeshPolicy shop/a and MeshPolicy shop/b have priority 7 and answer differently (allow, deny): what both match is denied" +
-				" / give the objects different priorities / p.cue:10 the other rule"}},
+		{"a conflict", inventory.WaypointPerNamespace, []ir.Policy{allow, deny}, differ},
+		// What an earlier priority or tier answers does not come to them (S10, S12).
+		{"denied before", inventory.WaypointPerNamespace, []ir.Policy{at4(admin("z", 5, in(ir.Deny, nil, nil))), allow, deny}, nil},
+		{"allowed before", inventory.WaypointPerNamespace, []ir.Policy{at4(admin("z", 5, in(ir.Deny, nil, nil), in(ir.Allow, nil, nil))), allow, deny}, nil},
+		{"denied before on a port", inventory.WaypointPerNamespace, []ir.Policy{at4(admin("z", 5, in(ir.Deny, nil, tcp(80)))), allow, deny}, differ},
+		{"passed on before", inventory.WaypointPerNamespace, []ir.Policy{at4(admin("z", 5, in(ir.Pass, nil, nil))), allow, deny}, nil},
+		{"allowed before, until tomorrow", inventory.WaypointPerNamespace, []ir.Policy{at4(admin("z", 5, ending, in(ir.Deny, nil, tcp(80)))), allow, deny}, differ},
+		{"denied in an earlier tier", inventory.WaypointPerNamespace, []ir.Policy{admin("z", 5, in(ir.Deny, nil, nil)), baseline(allow), baseline(deny)}, nil},
+		{"passed on by an earlier tier", inventory.WaypointPerNamespace, []ir.Policy{admin("z", 5, in(ir.Pass, nil, nil)), baseline(allow), baseline(deny)}, differ},
+		{"behind some requests", inventory.WaypointPerNamespace, []ir.Policy{at4(admin("z", 5, get(in(ir.Deny, nil, tcp(80)), 5))), allow, deny}, differ},
+		{"behind all requests", inventory.WaypointPerNamespace, []ir.Policy{at4(admin("z", 5, any, in(ir.Deny, nil, nil))), allow, deny}, nil},
+		{"denied in the other layer", inventory.WaypointPerNamespace, []ir.Policy{{Kind: "NetworkPolicy", Namespace: "shop", Name: "z", Layer: ir.Orchestrator, Tier: ir.Namespace,
+			Subject: app("shop", "db"), Isolate: [2]bool{true, true}}, allow, deny}, differ},
 		{"a conflict of requests", inventory.WaypointPerNamespace, []ir.Policy{admin("a", 10, in(ir.Deny, nil, nil)), admin("b", 20, get(in(ir.Allow, nil, nil), 20))}, []string{
 			"p.cue:20 warning WEIR2012: MeshPolicy shop/a and MeshPolicy shop/b have priority 7 and answer differently (deny, allow): what both match may meet, and is then denied" +
 				" / give the objects different priorities / p.cue:10 the other rule"}},

@@ -26,27 +26,47 @@ func Needs(p *plan.Plan, c Cell, r plan.RuleIndex) bool {
 	if !MayIsolate(p, r) && unheard(p, slots, r) {
 		return false
 	}
-	now := p.Now.Unix()
-	moments := map[int64]struct{}{now: {}}
-	for i := range slots {
-		moments[max(now, slots[i].notAfter)] = struct{}{}
-	}
-	for at := range moments {
-		var with, without []slot
-		for _, s := range slots {
-			if s.notAfter != 0 && s.notAfter <= at {
-				continue
-			}
-			with = append(with, s)
-			if s.rule != r {
-				without = append(without, s)
-			}
-		}
+	for _, with := range stages(p, slots) {
+		without := slices.DeleteFunc(slices.Clone(with), func(s slot) bool { return s.rule == r })
 		if changes(p, &c, with, without, r) {
 			return true
 		}
 	}
 	return false
+}
+
+// Conflict reports whether rules of two objects of equal priority are asked in a cell and answer differently (S12), as enforced
+// or in audit, now or after the end of a rule: what Compile has a finding of.
+func Conflict(p *plan.Plan, c Cell, a, b plan.PolicyIndex) bool {
+	for _, slots := range stages(p, cellSlots(p, c.Rules)) {
+		chain := cellChain(p, &c, slots, plan.None)
+		for _, audit := range []bool{false, true} {
+			chain.outcome(chain.all(c.Provable), audit)
+		}
+		for pair := range chain.conflicts {
+			if x, y := p.Rules[pair[0]].Policy, p.Rules[pair[1]].Policy; x == a && y == b || x == b && y == a {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// stages are what is left of slots now, and after the end of each (S28).
+func stages(p *plan.Plan, slots []slot) [][]slot {
+	now := p.Now.Unix()
+	moments := []int64{now}
+	for i := range slots {
+		if end := slots[i].notAfter; end > now {
+			moments = append(moments, end)
+		}
+	}
+	slices.Sort(moments)
+	var out [][]slot
+	for _, at := range slices.Compact(moments) {
+		out = append(out, slices.DeleteFunc(slices.Clone(slots), func(s slot) bool { return s.notAfter != 0 && s.notAfter <= at }))
+	}
+	return out
 }
 
 // unheard reports whether a slot before the rule's, which is always there and matches every request, is asked in its place:
