@@ -19,8 +19,8 @@ func (a *app) reachCommand() *cobra.Command {
 requests, and how it is authenticated.
 
 A line holds for every pod of a workload and over both address families, but for what it says: "(only NAME)" beside an
-end, "over IPv4" before the ports. Where what is in audit would change a verdict, the line says so; one that is denied
-now and would then be allowed is there as "denied". -o json has fields for all of this: fromOnly, toOnly, family, audit,
+end, "over IPv4" before the ports. What audit would change has lines of its own, which say so; one that is denied now
+and would then be allowed is there as "denied". -o json has fields for all of this: fromOnly, toOnly, family, audit,
 denied.
 
 Pods without an owner that no rule can tell apart are one line where there are more than eight of them; -o json names

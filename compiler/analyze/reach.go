@@ -3,7 +3,6 @@ package analyze
 import (
 	"cmp"
 	"context"
-	"slices"
 
 	"github.com/weir-mesh/weir/compiler/plan"
 )
@@ -40,6 +39,8 @@ type Row struct {
 	// fromBut and toBut are what FromOnly and ToOnly leave out; families those in which the row holds.
 	fromBut, toBut []string
 	families       families
+	// line is what the row was made of; nil where an end was not understood.
+	line *pairLine
 }
 
 // Reach lists what may talk to what: every ordered pair of workloads, of world and nodes with workloads. It ends with
@@ -115,100 +116,4 @@ func (r *reacher) pair(rows []Row, a, b *reachEnd) []Row {
 		rows = append(rows, found[i].row(a, b))
 	}
 	return rows
-}
-
-// foldEvery is how many rows are looked at between two looks at the context.
-const foldEvery = 1 << 12
-
-// rowEnds are the names at the ends of a row.
-type rowEnds struct{ from, to string }
-
-// fold leaves out what a wider row says already: blocks of the world beside wider ones and world.
-// Where one of those is not let through like the rest, the wider row says so.
-func fold(ctx context.Context, rows []Row, ends []reachEnd) ([]Row, error) {
-	widerOf, of := map[string]string{}, map[string]*reachEnd{}
-	for i := range ends {
-		widerOf[ends[i].name], of[ends[i].name] = ends[i].wider(ends), &ends[i]
-	}
-	parts := partsOf(widerOf)
-	if e := of[apiServer]; e != nil { // on a node and outside, or in several blocks: a part of each
-		for _, block := range e.blocks(ends) {
-			for w, at := block, ""; w != at; w, at = widerOf[w], w {
-				if of[w] != nil && !slices.Contains(parts[w], apiServer) {
-					parts[w] = append(parts[w], apiServer)
-				}
-			}
-		}
-	}
-	by := map[rowEnds][]Row{}
-	for _, r := range rows {
-		if of[r.From].kind == podsEnd && of[r.To].kind == podsEnd {
-			continue // most rows, and nothing wider or narrower is among them
-		}
-		by[rowEnds{r.From, r.To}] = append(by[rowEnds{r.From, r.To}], r)
-	}
-	out := rows[:0]
-	for i, r := range rows {
-		if i%foldEvery == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		wide := rowEnds{widerOf[r.From], widerOf[r.To]}
-		shown := r.From == apiServer || r.To == apiServer // people look for its rows, and it is not all of the nodes
-		in := of[r.From].families & of[r.To].families
-		if !shown && wide != (rowEnds{r.From, r.To}) && sameRows(by[rowEnds{r.From, r.To}], by[wide], in) {
-			continue
-		}
-		for _, part := range parts[r.From] {
-			if !holds(r.Except, part, widerOf) && !saysSo(by[rowEnds{part, r.To}], &r, of[part].families&of[r.To].families) {
-				r.Except = append(r.Except, part)
-			}
-		}
-		for _, part := range parts[r.To] {
-			if !holds(r.Except, part, widerOf) && !saysSo(by[rowEnds{r.From, part}], &r, of[part].families&of[r.From].families) {
-				r.Except = append(r.Except, part)
-			}
-		}
-		out = append(out, r)
-	}
-	return out, ctx.Err()
-}
-
-// sameRows reports whether a narrower end's rows say the same as a wider one's do of its address families.
-func sameRows(narrow, wide []Row, in families) bool {
-	left := len(narrow)
-	for i := range wide {
-		if wide[i].families&in == 0 {
-			continue
-		}
-		same := func(n Row) bool { return sameRow(&n, &wide[i]) && n.families == wide[i].families&in }
-		if !slices.ContainsFunc(narrow, same) {
-			return false
-		}
-		left--
-	}
-	return left == 0
-}
-
-// saysSo reports whether what a row says holds of a part of an end: these are the part's own rows, and the families that it
-// shares with the other end.
-func saysSo(rows []Row, r *Row, of families) bool {
-	said := r.families & of
-	if said == 0 {
-		return of == 0 || r.Family != ""
-	}
-	return slices.ContainsFunc(rows, func(n Row) bool { return sameRow(&n, r) && said&^n.families == 0 })
-}
-
-// sameRow compares all but the ends' names and the families.
-func sameRow(a, b *Row) bool {
-	return a.sameWay(b) && a.DependsOn == b.DependsOn && slices.Equal(a.Ports, b.Ports) && a.sameAudit(b)
-}
-
-// sameWay reports whether rows differ in nothing but families, ports, the ends' names and what is in audit.
-func (r *Row) sameWay(o *Row) bool {
-	return r.Via == o.Via && slices.Equal(r.Requests, o.Requests) && slices.Equal(r.FromOnly, o.FromOnly) && slices.Equal(r.ToOnly, o.ToOnly)
-}
-
-func (r *Row) sameAudit(o *Row) bool {
-	return r.Denied == o.Denied && (r.Audit == nil) == (o.Audit == nil) && (r.Audit == nil || *r.Audit == *o.Audit)
 }

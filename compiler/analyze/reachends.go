@@ -94,11 +94,16 @@ func (r *reacher) ends() []reachEnd {
 	held := [2]func(plan.PeerIndex) bool{holders(r.plan, 0), holders(r.plan, 1)}
 	for i := range r.plan.Peers {
 		p := &r.plan.Peers[i]
-		if p.Kind != plan.WorldPeer || plan.IsMulticastBlock(p.Prefix) || !held[familyIndex(p.Prefix.Addr())](plan.PeerIndex(i)) { // S6: nothing gets to a group
+		if p.Kind != plan.WorldPeer || plan.IsMulticastBlock(p.Prefix) { // S6: nothing gets to a group
+			continue
+		}
+		family := familyIndex(p.Prefix.Addr())
+		peer, ok := heldBy(r.plan, held[family], plan.PeerIndex(i))
+		if !ok {
 			continue
 		}
 		block := part{names: []string{p.Prefix.String()}, count: 1}
-		block.peers[familyIndex(p.Prefix.Addr())] = []plan.PeerIndex{plan.PeerIndex(i)}
+		block.peers[family] = []plan.PeerIndex{peer}
 		switch {
 		case p.APIServer:
 			block.key = p.Prefix.String()
@@ -123,6 +128,26 @@ func holders(p *plan.Plan, family int) func(plan.PeerIndex) bool {
 		has[ranges[i].peer] = true
 	}
 	return func(i plan.PeerIndex) bool { return ranges == nil || has[i] }
+}
+
+// heldBy is the identity that a block's rows tell of: its own, or, where others take the block whole, that of the largest of
+// them, and the rows say which of the others are not let through like that one. It is false where there is none.
+func heldBy(p *plan.Plan, held func(plan.PeerIndex) bool, block plan.PeerIndex) (found plan.PeerIndex, ok bool) {
+	of := &p.Peers[block]
+	if held(block) {
+		return block, true
+	}
+	for i := range p.Peers {
+		in := &p.Peers[i]
+		if of.APIServer || in.Kind != plan.WorldPeer || in.APIServer || plan.IsMulticastBlock(in.Prefix) || !of.Prefix.Overlaps(in.Prefix) ||
+			in.Prefix.Bits() <= of.Prefix.Bits() || !held(plan.PeerIndex(i)) {
+			continue
+		}
+		if !ok || in.Prefix.Bits() < p.Peers[found].Prefix.Bits() {
+			found, ok = plan.PeerIndex(i), true
+		}
+	}
+	return found, ok
 }
 
 // classify completes the ends once all of their parts are known.

@@ -191,6 +191,7 @@ func (h held) cut() (sets [][]bool, ports [][]keyRange) {
 type pairLine struct {
 	Row
 	attested bool
+	ranges   []keyRange // of Ports, in order
 	// from and to are the parts that it is about; nil for all. fromAll and toAll hold those, too, that meet none of the
 	// other end's.
 	from, to, fromAll, toAll []int
@@ -199,6 +200,7 @@ type pairLine struct {
 // row names the ends.
 func (l *pairLine) row(a, b *reachEnd) Row {
 	out := l.Row
+	out.line = l
 	out.From, out.To, out.FromPods, out.ToPods = a.name, b.name, a.alike, b.alike
 	out.FromOnly, out.fromBut = a.only(l.from, l.fromAll)
 	out.ToOnly, out.toBut = b.only(l.to, l.toAll)
@@ -263,7 +265,7 @@ func (r *reacher) lines(a, b *reachEnd) []pairLine {
 	for _, c := range order {
 		out = append(out, r.claimLines(a, b, g, &c, found[c])...)
 	}
-	return joinAudits(out)
+	return out
 }
 
 // claims hands on what is said of a cell, and of which ports.
@@ -327,7 +329,8 @@ func (r *reacher) claimLines(a, b *reachEnd, g *grid, c *claim, h held) []pairLi
 		}
 	}
 	for i := range out {
-		out[i].Ports = rangesText(mergeRanges(ranges[i]))
+		out[i].ranges = mergeRanges(ranges[i])
+		out[i].Ports = rangesText(out[i].ranges)
 	}
 	return out
 }
@@ -375,24 +378,4 @@ func dependsOn(a, b *reachEnd, q *rect) string {
 		return "the pod's node"
 	}
 	return "which of its addresses is used"
-}
-
-// joinAudits says what is in audit in the line of the connections that it is about, where there is just that line.
-func joinAudits(lines []pairLine) []pairLine {
-	same := func(a, b *pairLine) bool {
-		return a.sameWay(&b.Row) && a.attested == b.attested && a.families == b.families && a.Family == b.Family && a.DependsOn == b.DependsOn &&
-			slices.Equal(a.Ports, b.Ports) && slices.Equal(a.from, b.from) && slices.Equal(a.to, b.to)
-	}
-	var out []pairLine
-	for i := range lines {
-		l := &lines[i]
-		if l.Audit != nil && !l.Denied {
-			if j := slices.IndexFunc(out, func(o pairLine) bool { return o.Audit == nil && same(&o, l) }); j >= 0 {
-				out[j].Audit = l.Audit
-				continue
-			}
-		}
-		out = append(out, *l)
-	}
-	return out
 }

@@ -36,13 +36,13 @@ type asks struct {
 
 var asksNothing = asks{egress: plan.None, ingress: plan.None}
 
-// spans lists what is allowed from one identity to another, in ranges of ports with one answer, and then where what is in
-// audit would change an answer.
+// spans lists what is allowed from one identity to another, in ranges of ports with one answer that do not overlap: what is in
+// audit about it is part of the answer. What is denied and would be let through if that were enforced comes last.
 func (r *reacher) spans(s, d plan.PeerIndex) []span {
 	if out, ok := r.cache[[2]plan.PeerIndex{s, d}]; ok {
 		return out
 	}
-	var out, audits []span
+	var out, denied []span
 	starts := r.starts(s, d)
 	for i, first := range starts {
 		k := keyRange{first, uint32(ir.NumSpaces)<<16 - 1}
@@ -52,18 +52,19 @@ func (r *reacher) spans(s, d plan.PeerIndex) []span {
 		f := plan.Flow{Src: plan.NewEnd(s), Dst: plan.NewEnd(d), Port: plan.PortKey(first)}
 		a := r.plan.Decide(f)
 		w, passes := r.way(f, &a)
-		if passes {
+		if r.places != nil && (passes || a.Verdict == plan.Deny) {
+			if audit := r.names.auditOf(r.places, f, a, nil); audit != nil {
+				w.audit = r.oneAudit(audit)
+			}
+		}
+		switch w.denied = !passes; {
+		case passes:
 			out = addSpan(out, span{k, w})
-		}
-		if r.places == nil || !passes && a.Verdict != plan.Deny {
-			continue
-		}
-		if audit := r.names.auditOf(r.places, f, a, nil); audit != nil {
-			w.audit, w.denied = r.oneAudit(audit), !passes
-			audits = addSpan(audits, span{k, w})
+		case w.audit != nil:
+			denied = addSpan(denied, span{k, w})
 		}
 	}
-	out = append(out, audits...)
+	out = append(out, denied...)
 	r.cache[[2]plan.PeerIndex{s, d}] = out
 	return out
 }
