@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -98,6 +99,9 @@ func (a *app) explain(ctx context.Context, args []string, request string, header
 	return e.Text(a.out, st)
 }
 
+// headerName is what a header may be called, as in the language (schemas/v1alpha1/http.cue).
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_|~-]+$")
+
 // parseRequest reads 'METHOD TARGET', where the target is a path or an address with a host.
 func parseRequest(s string, headers []string) (*plan.Request, error) {
 	if s == "" {
@@ -118,21 +122,20 @@ func parseRequest(s string, headers []string) (*plan.Request, error) {
 	if !strings.HasPrefix(q.Path, "/") || strings.ContainsAny(q.Path, " \t") || strings.ToUpper(method) != method {
 		return nil, fmt.Errorf("--http %q is no request: write it as 'GET /x'", s)
 	}
-	host := ""
 	for _, h := range headers {
 		k, v, ok := strings.Cut(h, ":")
-		if !ok {
+		if k = strings.TrimSpace(k); !ok || !headerName.MatchString(k) {
 			return nil, fmt.Errorf("--header %q is no header: write it as 'name: value'", h)
 		}
-		k, v = strings.ToLower(strings.TrimSpace(k)), strings.TrimSpace(v)
+		k, v = strings.ToLower(k), strings.TrimSpace(v)
 		if k != "host" {
 			q.Headers[k] = append(q.Headers[k], v)
 			continue
 		}
-		if host != "" {
+		if q.Host != "" {
 			return nil, fmt.Errorf("--header %q: a request has one host", h)
 		}
-		host, q.Host = v, v
+		q.Host = v
 	}
 	return q.Plan(), nil
 }
