@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -217,8 +218,11 @@ func (l *linter) conflicts(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) bool 
 	n := narrator{l.plan, l.rules}
 	_, met := l.meet(i, r, func(v *view, s *plan.Subject) bool {
 		ts := n.tier(v, s, p.Layer, p.Tier, &story{})
-		return ts.other != plan.None && (ts.other == i || ts.rule == i) &&
-			resolve.Conflict(l.plan, v.cell(l.rules, s), l.plan.Rules[ts.rule].Policy, l.plan.Rules[ts.other].Policy)
+		if ts.other == plan.None || ts.other != i && ts.rule != i {
+			return false
+		}
+		a, b := l.plan.Rules[ts.rule].Policy, l.plan.Rules[ts.other].Policy
+		return slices.Contains(resolve.Conflicts(l.plan, v.cell(l.rules, s)), [2]plan.PolicyIndex{min(a, b), max(a, b)})
 	})
 	return met
 }

@@ -15,21 +15,31 @@ import (
 // CodeTie says that two objects of equal priority may come to answer differently (S12).
 const CodeTie diag.Code = "WEIR2020"
 
-// ties reports rules of equal priority, of different objects, that answer differently and that nothing keeps apart: no
-// pod meets both today (that would be an error of the compile), but one may tomorrow.
+// ties reports rules of equal priority, of different objects, that answer differently and that nothing keeps apart: nothing
+// comes to both today (that would be an error of the compile), but something may tomorrow.
 func (l *linter) ties() {
+	conflict, ok := l.inConflict()
+	if !ok {
+		return
+	}
 	p := l.plan
 	for i := range p.Policies {
 		for j := i + 1; j < len(p.Policies); j++ {
-			a, b := &p.Policies[i], &p.Policies[j]
-			if a.Layer != ir.Mesh || a.Layer != b.Layer || a.Tier != b.Tier || a.Priority != b.Priority {
+			a, b := plan.PolicyIndex(i), plan.PolicyIndex(j)
+			if !l.equals(a, b) {
 				break // policies are in the order in which they are asked
 			}
-			if a.Tier != ir.Namespace && !disjoint(&a.Source.Subject, &b.Source.Subject) {
-				l.tie(plan.PolicyIndex(i), plan.PolicyIndex(j))
+			if !conflict[[2]plan.PolicyIndex{a, b}] && !disjoint(&p.Policies[i].Source.Subject, &p.Policies[j].Source.Subject) {
+				l.tie(a, b)
 			}
 		}
 	}
+}
+
+// equals reports whether two objects are asked at once: of one tier and priority, where that decides (S10, S12).
+func (l *linter) equals(i, j plan.PolicyIndex) bool {
+	a, b := &l.plan.Policies[i], &l.plan.Policies[j]
+	return a.Layer == ir.Mesh && a.Layer == b.Layer && a.Tier == b.Tier && a.Priority == b.Priority && a.Tier != ir.Namespace
 }
 
 // tie reports the first pair of rules of two objects; one is enough to say what to do.
@@ -38,12 +48,8 @@ func (l *linter) tie(i, j plan.PolicyIndex) {
 	if !ok {
 		return
 	}
-	met, conflict := l.meetToday(i, j, a, b)
-	if conflict {
-		return
-	}
 	hint := "no pod meets both today; one that does is denied. Give the objects different priorities"
-	if met {
+	if l.meetToday(a, b) {
 		hint = "what meets both today does not come to them; what does is denied. Give the objects different priorities"
 	}
 	ra, rb := &l.plan.Rules[a], &l.plan.Rules[b]
@@ -122,67 +128,106 @@ func provers(peers []ir.Peer) []ir.Peer {
 	return out
 }
 
-// maxTies bounds what is looked at to find out whether objects of one priority meet, of all of them together.
-const maxTies = 10_000_000
-
-// meetToday reports whether pods that exist meet both rules, and whether some rules of the objects are in conflict, which the
-// compile has a finding of (S12): they are asked, and nothing before them answers. Where looking would take too long it says
-// that they are.
-func (l *linter) meetToday(i, j plan.PolicyIndex, a, b plan.RuleIndex) (met, conflict bool) {
-	for _, s := range l.subjects[i] {
-		if !slices.Contains(l.subjects[j], s) || len(l.peersOf[s]) == 0 {
+// meetToday reports whether something that exists meets both of two rules. The pods of a subject share their tables.
+func (l *linter) meetToday(a, b plan.RuleIndex) bool {
+	ra, rb := &l.plan.Rules[a], &l.plan.Rules[b]
+	v := &view{plan: l.plan, direction: ra.Direction}
+	for _, s := range l.subjects[ra.Policy] {
+		if !slices.Contains(l.subjects[rb.Policy], s) || len(l.peersOf[s]) == 0 {
 			continue
 		}
-		sub := &l.plan.Subjects[s]
-		for d := range ir.NumDirections {
-			v := &view{plan: l.plan, direction: d, subject: l.peersOf[s][0]} // the pods of a subject share their tables
-			c := tieCell{l: l, subject: sub, i: i, j: j, seen: map[string]bool{}}
-			c.all = slices.DeleteFunc(rulesOfSubject(l.rules, sub), func(r plan.RuleIndex) bool {
-				return l.plan.Rules[r].Direction != d || hasEnded(l.plan, &l.plan.Rules[r])
-			})
-			for _, v.peer = range l.rowsOf(sub.Tables[d]) {
-				for _, start := range sub.Tables[d].Starts {
-					v.key = plan.PortKey(start)
-					if c.look(v) || l.tied > maxTies {
-						return true, true
-					}
-					met = met || l.plan.Rules[a].Direction == d && (v.misses(a)|v.misses(b))&^missAudit == 0
+		v.subject = l.peersOf[s][0]
+		t := l.plan.Subjects[s].Tables[v.direction]
+		for _, v.peer = range l.rowsOf(t) {
+			if l.tied++; !v.peerMatches(ra) || !v.peerMatches(rb) {
+				continue
+			}
+			for _, start := range t.Starts {
+				if v.key = plan.PortKey(start); (v.misses(a)|v.misses(b))&^missAudit == 0 {
+					return true
 				}
 			}
 		}
 	}
-	return met, false
+	return false
 }
 
-// tieCell looks at the cells of one side of a subject of two objects. Everything about a cell follows from the rules that match
-// it; seen holds those that were looked at.
-type tieCell struct {
-	l       *linter
-	subject *plan.Subject
-	i, j    plan.PolicyIndex
-	all     []plan.RuleIndex
-	seen    map[string]bool
-}
+// maxTies bounds what is looked at to find out which objects of one priority meet.
+const maxTies = 100_000_000
 
-// look reports whether rules of the two objects are in conflict in a cell.
-func (c *tieCell) look(v *view) bool {
-	var rules []plan.RuleIndex
-	var key []byte
-	provable := v.provable()
-	for _, r := range c.all {
-		c.l.tied++
-		rule := &v.plan.Rules[r]
-		if !v.peerMatches(rule) || !v.here(rule, provable) {
+// inConflict finds the objects of which the compile says that they are in conflict: something comes to both (S12). Where that
+// would take too long it says so.
+func (l *linter) inConflict() (pairs map[[2]plan.PolicyIndex]bool, ok bool) {
+	pairs = map[[2]plan.PolicyIndex]bool{}
+	for s := range l.plan.Subjects {
+		sub := &l.plan.Subjects[s]
+		if len(l.peersOf[s]) == 0 || !l.hasTies(sub) {
 			continue
 		}
-		rules = append(rules, r)
-		key = binary.LittleEndian.AppendUint32(key, uint32(r))
+		for d := range ir.NumDirections {
+			v := &view{plan: l.plan, direction: d, subject: l.peersOf[s][0]}
+			all := l.livingRules(sub, d)
+			seen := map[string]bool{}
+			for _, v.peer = range l.rowsOf(sub.Tables[d]) {
+				if l.tied > maxTies {
+					return nil, false
+				}
+				l.conflictsOf(v, sub, all, seen, pairs)
+			}
+		}
 	}
-	if len(rules) < 2 || c.seen[string(key)] {
-		return false
+	return pairs, true
+}
+
+// hasTies reports whether two of a subject's objects are of one priority.
+func (l *linter) hasTies(s *plan.Subject) bool {
+	for k := range s.Policies[:max(0, len(s.Policies)-1)] {
+		if l.equals(s.Policies[k], s.Policies[k+1]) {
+			return true
+		}
 	}
-	c.seen[string(key)] = true
-	return resolve.Conflict(v.plan, resolve.Cell{Subject: c.subject, Direction: v.direction, Rules: rules, Provable: provable}, c.i, c.j)
+	return false
+}
+
+// conflictsOf adds what is in conflict in the cells of one row. Everything about a cell follows from the rules that match it;
+// seen holds those that were looked at.
+func (l *linter) conflictsOf(v *view, s *plan.Subject, all []plan.RuleIndex, seen map[string]bool, pairs map[[2]plan.PolicyIndex]bool) {
+	var near []plan.RuleIndex
+	for _, r := range all {
+		if v.peerMatches(&l.plan.Rules[r]) {
+			near = append(near, r)
+		}
+	}
+	l.tied += len(all)
+	if len(near) < 2 {
+		return
+	}
+	t := s.Tables[v.direction]
+	classes := make([]bool, t.NumClasses)
+	var key []byte
+	for at, start := range t.Starts {
+		if classes[t.Classes[at]] {
+			continue
+		}
+		classes[t.Classes[at]] = true
+		v.key = plan.PortKey(start)
+		c := resolve.Cell{Subject: s, Direction: v.direction, Provable: v.provable()}
+		key = key[:0]
+		for _, r := range near {
+			if v.here(&l.plan.Rules[r], c.Provable) {
+				c.Rules = append(c.Rules, r)
+				key = binary.LittleEndian.AppendUint32(key, uint32(r))
+			}
+		}
+		l.tied += len(near)
+		if len(c.Rules) < 2 || seen[string(key)] {
+			continue
+		}
+		seen[string(key)] = true
+		for _, pair := range resolve.Conflicts(l.plan, c) {
+			pairs[pair] = true
+		}
+	}
 }
 
 // disjoint reports whether no pod can be selected by both, whatever its labels.

@@ -35,21 +35,21 @@ func Needs(p *plan.Plan, c Cell, r plan.RuleIndex) bool {
 	return false
 }
 
-// Conflict reports whether rules of two objects of equal priority are asked in a cell and answer differently (S12), as enforced
-// or in audit, now or after the end of a rule: what Compile has a finding of.
-func Conflict(p *plan.Plan, c Cell, a, b plan.PolicyIndex) bool {
+// Conflicts lists the pairs of objects of equal priority, the first of them first, that are asked in a cell and answer
+// differently (S12), as enforced or in audit, now or after the end of a rule: what Compile has a finding of.
+func Conflicts(p *plan.Plan, c Cell) [][2]plan.PolicyIndex {
+	var out [][2]plan.PolicyIndex
 	for _, slots := range stages(p, cellSlots(p, c.Rules)) {
 		chain := cellChain(p, &c, slots, plan.None)
 		for _, audit := range []bool{false, true} {
 			chain.outcome(chain.all(c.Provable), audit)
 		}
 		for pair := range chain.conflicts {
-			if x, y := p.Rules[pair[0]].Policy, p.Rules[pair[1]].Policy; x == a && y == b || x == b && y == a {
-				return true
-			}
+			a, b := p.Rules[pair[0]].Policy, p.Rules[pair[1]].Policy
+			out = append(out, [2]plan.PolicyIndex{min(a, b), max(a, b)})
 		}
 	}
-	return false
+	return out
 }
 
 // stages are what is left of slots now, and after the end of each (S28).
