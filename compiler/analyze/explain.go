@@ -203,22 +203,18 @@ func (x *Explainer) sideName(t *Target, r *Reply, e plan.End) string {
 }
 
 func (x *Explainer) side(d ir.Direction, q Question, r *Reply, f plan.Flow) Side {
-	subject, peer, o, c := f.Src, f.Dst, &r.Egress, &r.Answer.Egress
-	t := q.From
+	subject, o, c, t := f.Src, &r.Egress, &r.Answer.Egress, q.From
 	if d == ir.Ingress {
-		subject, peer, o, c, t = f.Dst, f.Src, &r.Ingress, &r.Answer.Ingress, q.To
+		subject, o, c, t = f.Dst, &r.Ingress, &r.Answer.Ingress, q.To
 	}
 	s := Side{Direction: d.String(), Of: x.sideName(t, r, subject), Verdict: o.Verdict.String(), Reason: o.Reason.String()}
-	v := &view{plan: x.plan, direction: d, subject: subject.Peer, peer: peer.Peer, key: f.Port, request: q.Request}
-	v.settle(c)
+	v := x.view(d, q, f, c)
 	if sub := x.plan.SubjectOf(subject.Peer); sub != nil && subject.Frontend < 0 && tells(o.Reason) {
 		st := x.narrator.tell(v, sub)
 		for i := range st.tiers {
 			s.Steps = append(s.Steps, x.step(&st.tiers[i]))
 		}
-		if o.Verdict == plan.Deny && o.Reason != plan.ByRule && o.Reason != plan.ByRequest && r.SharedWith == "" {
-			s.Near = x.near(v, q, sub, st.missed) // a rule that denies would deny what nearly matched, too
-		}
+		s.Near = x.near(d, q, r, f)
 	}
 	if step, ok := x.last(v, o, s.Of); ok {
 		if o.Reason == plan.ByRequest && c.List != plan.None && q.Request != nil {
@@ -241,6 +237,16 @@ func (x *Explainer) side(d ir.Direction, q Question, r *Reply, f plan.Flow) Side
 		s.Requests = x.requests(c.List)
 	}
 	return s
+}
+
+// view is one side of a flow that a question is about, which gets a decision.
+func (x *Explainer) view(d ir.Direction, q Question, f plan.Flow, c *plan.Decision) *view {
+	v := &view{plan: x.plan, direction: d, subject: f.Src.Peer, peer: f.Dst.Peer, key: f.Port, request: q.Request}
+	if d == ir.Ingress {
+		v.subject, v.peer = v.peer, v.subject
+	}
+	v.settle(c)
+	return v
 }
 
 // tells reports whether the tiers had a say in an outcome.

@@ -14,35 +14,92 @@ import (
 type nearRule struct {
 	rule plan.RuleIndex
 	miss miss
-	// besides says who else would have to allow it; empty for nobody.
-	besides string
+	// text says what it misses; besides who else would have to allow it, empty for nobody.
+	text, besides string
 }
 
+// nearOrder is the order in which rules that miss a flow are listed: the likeliest to be meant first.
+var nearOrder = []miss{missRequest, missPort, missProof, missEnded, missAudit, missPeer}
+
 // near lists the allows that miss a denied flow in one way only, the likeliest to be meant first: those that would open it
-// alone, then those beside which the other layer would have to allow it (S9).
-func (x *Explainer) near(v *view, q Question, sub *plan.Subject, missed []plan.RuleIndex) []Near {
-	order := []miss{missRequest, missPort, missProof, missEnded, missAudit, missPeer}
-	var found []nearRule
-	for _, i := range missed {
-		r := &x.plan.Rules[i]
-		m := v.misses(i)
-		if r.Action != ir.Allow || !slices.Contains(order, m) || !x.likely(v, q, r, m) {
-			continue
-		}
-		if besides, ok := x.opens(v, sub, i, m); ok {
-			found = append(found, nearRule{i, m, besides})
-		}
+// alone, then those beside which the other layer would have to allow it (S9). Where the question is about both address families,
+// and a rule misses one of them only in that way, it says which.
+func (x *Explainer) near(d ir.Direction, q Question, r *Reply, f plan.Flow) []Near {
+	found := x.nearRules(d, q, r, f)
+	if other, ok := x.otherFamily(r, f); ok {
+		o := x.names.reply(other, q.Request)
+		also := x.nearRules(d, q, &o, other)
+		both, one := overFamily(found, also, x.names.flowFamily(f))
+		_, two := overFamily(also, found, x.names.flowFamily(other))
+		found = slices.Concat(both, one, two)
 	}
 	slices.SortStableFunc(found, func(a, b nearRule) int {
-		return cmp.Or(cmp.Compare(len(a.besides), len(b.besides)), slices.Index(order, a.miss)-slices.Index(order, b.miss))
+		return cmp.Or(cmp.Compare(len(a.besides), len(b.besides)), slices.Index(nearOrder, a.miss)-slices.Index(nearOrder, b.miss))
 	})
 	var out []Near
 	for _, c := range found[:min(len(found), maxNear)] {
-		if text := x.missText(v, q, c.rule, c.miss); text != "" {
-			out = append(out, Near{Rule: x.places.rule(c.rule), Text: text + c.besides})
-		}
+		out = append(out, Near{Rule: x.places.rule(c.rule), Text: c.text + c.besides})
 	}
 	return out
+}
+
+// otherFamily is a flow that the question is about in the other address family; false where the families are not told apart.
+func (x *Explainer) otherFamily(r *Reply, f plan.Flow) (other plan.Flow, ok bool) {
+	own := x.names.flowFamily(f)
+	if own == anyFamily || r.Flow.Dst.Frontend >= 0 {
+		return other, false
+	}
+	for _, g := range r.flows {
+		switch x.names.flowFamily(g) {
+		case anyFamily:
+			return other, false
+		case own:
+		default:
+			if !ok {
+				other, ok = g, true
+			}
+		}
+	}
+	return other, ok
+}
+
+// overFamily parts rules into those that miss the flow of the other family in the same way, and the rest, which then say their
+// family.
+func overFamily(found, other []nearRule, f family) (both, one []nearRule) {
+	for _, c := range found {
+		if slices.Contains(other, c) {
+			both = append(both, c)
+			continue
+		}
+		c.text = "over " + f.String() + ": " + c.text
+		one = append(one, c)
+	}
+	return both, one
+}
+
+// nearRules are the allows that miss a flow, denied for want of one, in one way only.
+func (x *Explainer) nearRules(d ir.Direction, q Question, r *Reply, f plan.Flow) []nearRule {
+	subject, o, c := f.Src, &r.Egress, &r.Answer.Egress
+	if d == ir.Ingress {
+		subject, o, c = f.Dst, &r.Ingress, &r.Answer.Ingress
+	}
+	sub := x.plan.SubjectOf(subject.Peer)
+	if sub == nil || subject.Frontend >= 0 || !tells(o.Reason) || o.Verdict != plan.Deny || r.SharedWith != "" ||
+		o.Reason == plan.ByRule || o.Reason == plan.ByRequest { // a rule that denies would deny what nearly matched, too
+		return nil
+	}
+	v := x.view(d, q, f, c)
+	var found []nearRule
+	for _, i := range x.narrator.tell(v, sub).missed {
+		rule, m := &x.plan.Rules[i], v.misses(i)
+		if rule.Action != ir.Allow || !slices.Contains(nearOrder, m) || !x.likely(v, q, rule, m) {
+			continue
+		}
+		if besides, ok := x.opens(v, sub, i, m); ok {
+			found = append(found, nearRule{i, m, x.missText(v, q, i, m), besides})
+		}
+	}
+	return found
 }
 
 // opens reports whether the flow would pass if a rule that misses it in one way matched, or would but for the other layer.

@@ -70,8 +70,8 @@ func (r *reader) wider(at [2]string, side int, block netip.Prefix) (rows []*anal
 
 // sayTheSame compares what rows of a block and of a wider one say of each pod on each port, in the block's family.
 func (r *reader) sayTheSame(narrow, wide []*analyze.Row, at [2]string, side int, v4 bool) bool {
-	for i := range r.world.inv.Pods {
-		p := &r.world.inv.Pods[i]
+	for i := range r.inv.Pods {
+		p := &r.inv.Pods[i]
 		name := p.Namespace + "/" + p.Name
 		alike := slices.Contains(append(slices.Clone(narrow[0].FromPods), narrow[0].ToPods...), name)
 		if p.HostNetwork || p.Namespace+"/"+p.Workload.Name != at[1-side] && !alike || len(p.Addrs) > 0 && !familyOf(p.Addrs, v4).IsValid() {
