@@ -39,7 +39,7 @@ func (l *linter) ties() {
 // equals reports whether two objects are asked at once: of one tier and priority, where that decides (S10, S12).
 func (l *linter) equals(i, j plan.PolicyIndex) bool {
 	a, b := &l.plan.Policies[i], &l.plan.Policies[j]
-	return a.Layer == ir.Mesh && a.Layer == b.Layer && a.Tier == b.Tier && a.Priority == b.Priority && a.Tier != ir.Namespace
+	return a.Layer == ir.Mesh && b.Layer == ir.Mesh && a.Tier != ir.Namespace && a.Tier == b.Tier && a.Priority == b.Priority
 }
 
 // tie reports the first pair of rules of two objects; one is enough to say what to do.
