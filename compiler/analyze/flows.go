@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -31,8 +31,8 @@ type flowLine struct {
 	Port           json.RawMessage `json:"port"`
 	ProtocolNumber *uint8          `json:"protocolNumber"`
 	ICMP           *struct {
-		Type uint8 `json:"type"`
-		Code uint8 `json:"code"`
+		Type *uint8 `json:"type"`
+		Code uint8  `json:"code"`
 	} `json:"icmp"`
 	HTTP *Request `json:"http"`
 }
@@ -263,15 +263,23 @@ func (a *flowAnswerer) ask(f *flowLine) (Reply, *plan.Request, error) {
 		return Reply{}, nil, err
 	}
 	if f.HTTP != nil {
+		if err := f.HTTP.check(); err != nil {
+			return Reply{}, nil, err
+		}
 		q.Request = f.HTTP.Plan()
 	}
 	r, err := a.names.Ask(q)
 	return r, q.Request, err
 }
 
-// port reads protocol and port. A protocol is needed: only at the command line does a bare number mean TCP (S13).
+// port reads protocol and port. A protocol is needed: only at the command line does a bare number mean TCP (S13). What does
+// not go with the protocol is an error, as in a test: it may be the protocol that is wrong.
 func (f *flowLine) port() (Port, error) {
+	hasPort := len(f.Port) > 0 && string(f.Port) != "null"
 	if f.ProtocolNumber != nil {
+		if f.Protocol != "" || hasPort || f.ICMP != nil || f.HTTP != nil {
+			return Port{}, errors.New("protocolNumber goes with from and to only")
+		}
 		return protocolOf(uint64(*f.ProtocolNumber))
 	}
 	space := ir.TCP
@@ -284,18 +292,34 @@ func (f *flowLine) port() (Port, error) {
 	case f.HTTP == nil:
 		return Port{}, errors.New("a flow needs a protocol: TCP, UDP, SCTP, ICMP, ICMPv6 or IP")
 	}
-	if space == ir.ICMPv4 || space == ir.ICMPv6 {
-		if f.ICMP != nil {
-			return Port{Space: space, Number: uint16(f.ICMP.Type)<<8 | uint16(f.ICMP.Code)}, nil
-		}
+	isICMP := space == ir.ICMPv4 || space == ir.ICMPv6
+	switch {
+	case isICMP && hasPort:
+		return Port{}, fmt.Errorf("%s has no ports: use icmp", space)
+	case isICMP && (f.ICMP == nil || f.ICMP.Type == nil):
 		return Port{}, fmt.Errorf("%s needs icmp: {\"type\": …}", space)
-	}
-	text := string(f.Port)
-	if name, err := strconv.Unquote(text); err == nil {
-		text = name
-	}
-	if text == "" || text == "null" {
+	case isICMP:
+		return Port{Space: space, Number: uint16(*f.ICMP.Type)<<8 | uint16(f.ICMP.Code)}, nil
+	case f.ICMP != nil:
+		return Port{}, fmt.Errorf("icmp needs protocol ICMP or ICMPv6, not %s", space)
+	case !hasPort:
 		return Port{}, fmt.Errorf("%s needs a port", space)
+	}
+	return f.portIn(space)
+}
+
+// portIn reads the port, a whole number or a text, of a protocol that has ports.
+func (f *flowLine) portIn(space ir.Space) (Port, error) {
+	text := string(f.Port)
+	switch c := text[0]; {
+	case c == '"':
+		if err := json.Unmarshal(f.Port, &text); err != nil {
+			return Port{}, fmt.Errorf("port: %w", err)
+		}
+	case c != '-' && (c < '0' || c > '9'):
+		return Port{}, errors.New("port must be a number, or the name of a container port")
+	case strings.Trim(text, "-0123456789") != "":
+		return Port{}, fmt.Errorf("port must be a whole number, not %s", text)
 	}
 	return portOf(space, text)
 }

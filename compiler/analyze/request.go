@@ -3,8 +3,10 @@ package analyze
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -48,6 +50,38 @@ func (h *Headers) UnmarshalJSON(b []byte) error {
 		text, _ := value.(string) // null, which is read as no text
 		key := fmt.Sprint(name)
 		(*h)[key] = append((*h)[key], text)
+	}
+	return nil
+}
+
+// The words of a request line and a header's name, as the language has them (schemas/v1alpha1/http.cue).
+var (
+	methodForm = regexp.MustCompile(`^[A-Z][A-Z-]*$`)
+	headerForm = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_|~-]+$")
+)
+
+// check is what a flow line's request has to be. A test's was held against the schema.
+func (r *Request) check() error {
+	switch {
+	case r.Method != "" && !methodForm.MatchString(r.Method):
+		return fmt.Errorf("http.method %q is no method", r.Method)
+	case r.Path != "" && (r.Path[0] != '/' || strings.ContainsAny(r.Path, " \t\r\n")):
+		return fmt.Errorf("http.path %q is no path: it starts with \"/\" and has no spaces", r.Path)
+	}
+	hosts := 0
+	if r.Host != "" {
+		hosts++
+	}
+	for name, values := range r.Headers {
+		if !headerForm.MatchString(name) {
+			return fmt.Errorf("http.headers: %q is no header's name", name)
+		}
+		if strings.EqualFold(name, "host") {
+			hosts += len(values)
+		}
+	}
+	if hosts > 1 {
+		return errors.New("a request has one host: it is given twice")
 	}
 	return nil
 }
