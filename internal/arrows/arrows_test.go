@@ -26,7 +26,7 @@ var may = map[string][]string{
 	"compiler/source/weirroute":     {"compiler/diag", "compiler/ir", "compiler/source/weir", "schemas/"},
 	"compiler/resolve":              {"compiler/diag", "compiler/ir", "compiler/inventory", "compiler/plan"},
 	"compiler/project":              {"compiler/diag", "compiler/ir", "compiler/plan"},
-	"compiler/route":                {"compiler/diag", "compiler/ir", "compiler/plan"},
+	"compiler/route":                {"compiler/diag", "compiler/ir", "compiler/inventory", "compiler/plan", "compiler/resolve"},
 	"compiler/analyze":              {"internal/plain", "compiler/diag", "compiler/ir", "compiler/inventory", "compiler/plan", "compiler/resolve"},
 	"compiler/compile":              {"compiler/", "schemas/"},
 	"datapath/internal/":            {"compiler/diag", "compiler/ir", "compiler/plan", "datapath/", "internal/strict"},
