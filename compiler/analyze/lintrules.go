@@ -51,9 +51,7 @@ func (l *linter) idle(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
 	case met && l.conflicts(i, r, p): // the compile has its own finding
 	case met:
 		l.shadowed(i, r, p, v)
-	case v.miss&missProof != 0 && !l.namesPods(r):
-		l.add(CodeNotEnrolled, diag.Warning, r.Pos, "this allow matches nothing: it asks for authentication, and "+peersText(r.Source.Peers)+" has no identity to prove",
-			"only pods can be enrolled: write authentication: \"none\" with an exception")
+	case v.miss&missProof != 0 && !l.namesPods(r): // the front end said so of each peer (WEIR2031)
 	case v.miss&missProof != 0:
 		l.add(CodeNotEnrolled, diag.Warning, r.Pos, "this allow matches nothing: it asks for authentication, and no end that it names is enrolled",
 			"label the namespaces weir.dev/mesh=enabled or set enrolment in the MeshConfig; or write authentication: \"none\" with an exception")

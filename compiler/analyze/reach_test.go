@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/weir-mesh/weir/compiler/inventory"
+	"github.com/weir-mesh/weir/compiler/ir"
 	"github.com/weir-mesh/weir/compiler/resolve"
 )
 
@@ -135,5 +136,14 @@ func TestReachCSVIsClean(t *testing.T) {
 	}
 	if strings.ContainsFunc(strings.ReplaceAll(b.String(), "\n", ""), unicode.IsControl) || !strings.Contains(b.String(), "\n'=cmd,") {
 		t.Errorf("%q", b.String())
+	}
+}
+
+// TestMessagesByType: whole types of ICMP are told as such, not by the numbers that they are compared by.
+func TestMessagesByType(t *testing.T) {
+	for want, p := range map[string][2]uint16{"ICMP type 8": {8 << 8, 8<<8 | 255}, "ICMP types 0-7": {0, 7<<8 | 255}, "any ICMP": {0, 65535}} {
+		if got := spaceText(ir.ICMPv4, p[0], p[1]); got != want {
+			t.Errorf("%d-%d: %q, want %q", p[0], p[1], got, want)
+		}
 	}
 }

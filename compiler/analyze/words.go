@@ -238,7 +238,10 @@ func portText(p ir.Port) string {
 		return "any " + p.Space.String()
 	case p.First == p.Last:
 		return KeyText(plan.Key(p.Space, p.First))
-	case (p.Space == ir.ICMPv4 || p.Space == ir.ICMPv6) && p.Last-p.First == 255:
+	case (p.Space == ir.ICMPv4 || p.Space == ir.ICMPv6) && p.First&0xff == 0 && p.Last&0xff == 0xff:
+		if p.First>>8 != p.Last>>8 {
+			return fmt.Sprintf("%s types %d-%d", p.Space, p.First>>8, p.Last>>8)
+		}
 		return fmt.Sprintf("%s type %d", p.Space, p.First>>8)
 	}
 	return fmt.Sprintf("%s %d-%d", p.Space, p.First, p.Last)

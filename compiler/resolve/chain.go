@@ -33,6 +33,16 @@ type answer struct {
 	// over is, for what objects of one priority that differ became, where the last of their disputes is among the chain's,
 	// counted from 1.
 	over int32
+	// voices is where the last of the objects of one priority that the answer comes from is among the chain's, counted from 1;
+	// 0 for one object alone.
+	voices int32
+}
+
+// voice is what one of several objects of a priority answered; before is another of the same answer's, as in voices.
+type voice struct {
+	rule   plan.RuleIndex
+	say    say
+	before int32
 }
 
 // dispute is a pair of rules of one priority that answered differently (S12); before is another of the same answer's, as in
@@ -75,6 +85,7 @@ type chain struct {
 	// disputes are those that the cell met, in answers that may yet come to nothing: what is asked before them may have
 	// answered.
 	disputes []dispute
+	voices   []voice
 }
 
 // met is what a table's cells met.
@@ -113,7 +124,7 @@ func (c *chain) isolate(l ir.Layer, k plan.PolicyIndex, enforced, audited bool) 
 
 // outcome answers for the cell's slots; audit adds the rules and objects that are in audit (S30).
 func (c *chain) outcome(m bitset, audit bool) (plan.Outcome, []plan.Entry) {
-	c.long, c.audit, c.disputes = false, audit, c.disputes[:0]
+	c.long, c.audit, c.disputes, c.voices = false, audit, c.disputes[:0], c.voices[:0]
 	orch := c.layer(ir.Orchestrator, m, audit)
 	mesh := c.layer(ir.Mesh, m, audit)
 	if c.tooLong || c.long || len(orch)*len(mesh) > maxEntries {
@@ -376,28 +387,34 @@ func (c *chain) object(slots []*slot) firstMatch {
 
 // agree joins the answers of the objects of one priority so far and of the next (S12). Where they differ, a deny of the orchestrator layer
 // wins, and anything else is a conflict, which names what would have opened most. Of two allows the stricter
-// authentication holds (S19).
+// authentication holds (S19). Each pair of objects that differ is a dispute, whatever the others say.
 func (c *chain) agree(l ir.Layer, a, b answer) answer {
 	switch {
 	case a.say == saysNothing:
 		return b
 	case b.say == saysNothing:
 		return a
-	case a.say == b.say && a.reason == b.reason && a.reason == plan.ByRule:
-		if a.say == saysAllow && a.plain && !b.plain {
-			return b
-		}
-		return a
 	}
-	over := a.over
-	if a.wanted() != b.wanted() { // else one of them conflicts with a third
-		c.disputes = append(c.disputes, dispute{[2]plan.RuleIndex{a.rule, b.rule}, over})
-		over = int32(len(c.disputes))
+	before := c.voicesOf(&a)
+	c.voices = append(c.voices, voice{b.rule, b.say, before})
+	voices, over := int32(len(c.voices)), a.over
+	for at := before; at != 0; at = c.voices[at-1].before {
+		if v := &c.voices[at-1]; v.say != b.say {
+			c.disputes = append(c.disputes, dispute{[2]plan.RuleIndex{v.rule, b.rule}, over})
+			over = int32(len(c.disputes))
+		}
+	}
+	if a.say == b.say && a.reason == b.reason && a.reason == plan.ByRule {
+		if a.say == saysAllow && a.plain && !b.plain {
+			a = b
+		}
+		a.voices, a.over = voices, over
+		return a
 	}
 	if l == ir.Orchestrator {
 		for _, x := range []answer{a, b} {
 			if x.say == saysDeny && x.reason == plan.ByRule {
-				x.over = over
+				x.voices, x.over = voices, over
 				return x
 			}
 		}
@@ -405,7 +422,16 @@ func (c *chain) agree(l ir.Layer, a, b answer) answer {
 	if b.opening() > a.opening() {
 		a, b = b, a
 	}
-	return answer{say: saysDeny, reason: plan.ByConflict, rule: a.rule, policy: plan.None, plain: a.plain, instead: a.wanted(), over: over}
+	return answer{say: saysDeny, reason: plan.ByConflict, rule: a.rule, policy: plan.None, plain: a.plain, instead: a.wanted(), over: over, voices: voices}
+}
+
+// voicesOf returns where the last of an answer's voices is, which it enters for one object alone.
+func (c *chain) voicesOf(a *answer) int32 {
+	if a.voices != 0 {
+		return a.voices
+	}
+	c.voices = append(c.voices, voice{rule: a.rule, say: a.say})
+	return int32(len(c.voices))
 }
 
 // wanted is what an answer said, or, for a conflict, what the rule that it names said.

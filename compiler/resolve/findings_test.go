@@ -60,6 +60,15 @@ func TestFindings(t *testing.T) {
 	}{
 		{"nothing", inventory.WaypointPerNamespace, []ir.Policy{mesh("a", in(ir.Allow, nil, nil))}, nil},
 		{"a conflict", inventory.WaypointPerNamespace, []ir.Policy{allow, deny}, differ},
+		// Each pair that differs is told, whatever a third object says.
+		{"three that differ", inventory.WaypointPerNamespace, []ir.Policy{allow, deny, admin("c", 30, in(ir.Allow, nil, nil))}, append(slices.Clone(differ),
+			"p.cue:30 error WEIR2012: MeshPolicy shop/b and MeshPolicy shop/c have priority 7 and answer differently (deny, allow): what comes to both is denied"+
+				" / give the objects different priorities / p.cue:20 the other rule")},
+		{"two that agree and a third", inventory.WaypointPerNamespace, []ir.Policy{allow, admin("b", 20, in(ir.Allow, nil, nil)), admin("c", 30, in(ir.Deny, nil, nil))}, []string{
+			"p.cue:30 error WEIR2012: MeshPolicy shop/a and MeshPolicy shop/c have priority 7 and answer differently (allow, deny): what comes to both is denied" +
+				" / give the objects different priorities / p.cue:10 the other rule",
+			"p.cue:30 error WEIR2012: MeshPolicy shop/b and MeshPolicy shop/c have priority 7 and answer differently (allow, deny): what comes to both is denied" +
+				" / give the objects different priorities / p.cue:20 the other rule"}},
 		// What an earlier priority or tier answers does not come to them (S10, S12).
 		{"denied before", inventory.WaypointPerNamespace, []ir.Policy{at4(admin("z", 5, in(ir.Deny, nil, nil))), allow, deny}, nil},
 		{"allowed before", inventory.WaypointPerNamespace, []ir.Policy{at4(admin("z", 5, in(ir.Deny, nil, nil), in(ir.Allow, nil, nil))), allow, deny}, nil},
