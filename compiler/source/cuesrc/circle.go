@@ -19,6 +19,10 @@ var (
 	circleFormat = regexp.MustCompile(`^(structural cycle|cycle (with field|across|error)|cyclic |circular dependency|adding field %v not allowed as field set)`)
 	endless      = "structural cycle"
 	ownFields    = "adding field %v not allowed as field set was already referenced"
+	// A condition that hangs on whether the field is there that it adds.
+	ownField = regexp.MustCompile(`^cyclic reference to field %`)
+	// A condition that does not hold any more once its fields are there.
+	ownCondition = "circular dependency in evaluation of conditionals"
 )
 
 // isCircle reports whether an error, or what it was caused by, is that a value refers to itself.
@@ -28,7 +32,7 @@ func isCircle(err error) bool {
 		if !errors.As(err, &e) {
 			return false
 		}
-		if format, _ := e.Msg(); circleFormat.MatchString(format) {
+		if format, _ := e.Msg(); circleFormat.MatchString(format) || rangesOverItself(e) {
 			return true
 		}
 	}
@@ -39,12 +43,21 @@ func isCircle(err error) bool {
 func (x *explainer) refersToItself(d *diag.Diagnostic, e errors.Error) {
 	steps := asWritten(e.Path())
 	name := x.nameOf(steps)
-	v := lookupHidden(x.unit.raw, steps)
+	v := lookupHidden(x.unit.raw, steps) // of the package, if no step leads to it
 	d.Code, d.Hint, d.Related = CodeCycle, circleHint, nil
 	format, args := e.Msg()
 	switch {
 	case format == ownFields:
 		d.Message = fmt.Sprintf("%s waits for itself: its field %s comes from what reads its fields", name, truncate(fmt.Sprint(args...)))
+		return
+	case ownField.MatchString(format) && len(args) == 1:
+		d.Message = fmt.Sprintf("%s waits for itself: whether the field %s in it is there hangs on what it holds", name, truncate(fmt.Sprint(args...)))
+		return
+	case strings.HasPrefix(format, ownCondition):
+		d.Message = name + " waits for itself: a condition in it reads what would change with it"
+		return
+	case rangesOverItself(e):
+		d.Message = name + " waits for itself: it ranges over a list that it is in, or is made of"
 		return
 	case format != endless:
 		d.Message = name + " waits for itself"
@@ -55,7 +68,7 @@ func (x *explainer) refersToItself(d *diag.Diagnostic, e errors.Error) {
 		d.Message = name + " contains itself"
 	}
 	// CUE's own place is in what another value made of it, or there is none.
-	if at := x.unit.userPosition(v); at.File != "" && (format != endless || !e.Position().IsValid()) {
+	if at := x.unit.userPosition(v); at.File != "" && len(steps) > 0 && (format != endless || !e.Position().IsValid()) {
 		d.Pos = at
 	}
 }
@@ -67,7 +80,7 @@ func (x *explainer) nameOf(steps []string) string {
 	case x.out != nil && len(steps) > len(base) && slices.Equal(base, steps[:len(base)]):
 		return last(steps[len(base):])
 	case len(steps) == 0:
-		return "the value"
+		return "the package"
 	}
 	return truncateTo(strings.Join(steps, "."), 2*maxValue)
 }
@@ -78,22 +91,6 @@ func asWritten(steps []string) []string {
 		return steps[1:]
 	}
 	return steps
-}
-
-// lost are the errors of a value as the user's files alone have it, no deeper than a number of steps. They stay errors with
-// what the place gives, but CUE (v0.17.1) forgets that comprehensions read the fields that they add once it has unified
-// the two: it leaves out the fields.
-func lost(v cue.Value, depth int) []errors.Error {
-	if !v.Exists() {
-		return nil
-	}
-	var errs []errors.Error
-	for _, e := range errors.Errors(v.Validate(cue.All())) {
-		if len(e.Path()) <= depth && isCircle(e) {
-			errs = append(errs, e)
-		}
-	}
-	return errs
 }
 
 // lookupHidden is lookupSteps for steps that may begin with a hidden field, whose name alone does not say which it is.

@@ -151,9 +151,16 @@ func (x *explainer) list(errs []errors.Error) diag.List {
 			arms[strings.Join(e.Path(), "\x00")] = nil
 		}
 	}
+	labels := x.labelErrors(errs)
 	for _, e := range errs {
 		key := strings.Join(e.Path(), "\x00")
 		f, _ := e.Msg()
+		if why, ok := labels[e]; ok {
+			if why != nil {
+				l.Add(x.label(e, why))
+			}
+			continue
+		}
 		if strings.HasSuffix(f, "errors in empty disjunction:") {
 			continue
 		}
@@ -285,6 +292,8 @@ func (x *explainer) finding(e errors.Error) (d diag.Diagnostic, ok bool) {
 	case format == "invalid value %s (does not satisfy %s)" && len(args) == 2:
 		d.Code, d.Related = CodeValue, nil
 		d.Message = fmt.Sprintf("%s must %s, not %s", last(steps), validator(fmt.Sprint(args[1])), truncate(fmt.Sprint(args[0])))
+	case format == "incomplete value %v" && fmt.Sprint(args...) == "struct":
+		x.pending(&d, steps)
 	case strings.HasPrefix(format, "incomplete value") || strings.HasPrefix(format, "non-concrete value"):
 		x.incomplete(&d, steps)
 	case format == "invalid interpolation" && waitsForValue(e):

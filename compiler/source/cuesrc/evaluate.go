@@ -5,7 +5,6 @@ import (
 	_ "embed" // places
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 
 	"cuelang.org/go/cue"
@@ -255,13 +254,13 @@ func (u *unit) whole(l *layout, own []*object) error {
 		u.object(o.key, o)
 	}
 	for field := range u.fields {
-		values := u.value.LookupPath(cue.MakePath(cue.Str(field)))
+		values, errs := u.objectsOf(field)
 		it, err := values.Fields(cue.All()) // it also shows what is in error
 		if err != nil {
 			u.report(u.errors(values, nil, err))
 			continue
 		}
-		u.report(u.explainer(values, nil).list(lost(u.raw.LookupPath(cue.MakePath(cue.Str(field))), 1)))
+		u.report(u.explainer(values, nil).list(errs))
 		for it.Next() {
 			if s := it.Selector(); s.LabelType() != cue.StringLabel || s.ConstraintType() != 0 {
 				continue
@@ -341,21 +340,21 @@ func (u *unit) object(k objectKey, o *object) {
 		out = written(o)
 		u.locate(&placer{home: out.Key.File, places: out.Fields}, "", v)
 	} else {
+		if !v.Exists() { // its name is known with the schema only
+			v = u.whenFull().LookupPath(at)
+		}
 		out = u.computed(k, v)
 	}
 	out.Kind = kindOf(k.field)
 	data, err := marshal(val)
 	if err != nil {
 		// The schema may still decide what the files leave open, such as kind: string.
-		if !u.full.Exists() {
-			u.full = u.bundle().Unify(u.raw)
-		}
-		if data, err = marshal(u.full.LookupPath(at)); err != nil {
+		if data, err = marshal(u.whenFull().LookupPath(at)); err != nil {
 			u.report(u.examine(val, k, &out))
 			return
 		}
 	}
-	if errs := lost(u.raw.LookupPath(at), math.MaxInt); len(errs) > 0 {
+	if errs := lost(u.raw.LookupPath(at)); len(errs) > 0 {
 		u.report(u.explainer(val, &out).list(errs))
 		return
 	}
@@ -364,6 +363,14 @@ func (u *unit) object(k objectKey, o *object) {
 		return
 	}
 	u.accept(k, out, data)
+}
+
+// whenFull is the piece unified with the closed bundle.
+func (u *unit) whenFull() cue.Value {
+	if !u.full.Exists() {
+		u.full = u.bundle().Unify(u.raw)
+	}
+	return u.full
 }
 
 // marshal writes a value that is complete and right as JSON.

@@ -76,12 +76,18 @@ func outermost(l diag.List) diag.List {
 
 // general explains errors of the evaluation itself.
 func (x *explainer) general(d *diag.Diagnostic, e errors.Error) {
-	format, _ := e.Msg()
+	format, args := e.Msg()
 	switch {
 	case isCircle(e), waitsForValue(e) && circle(lookupHidden(x.unit.raw, asWritten(e.Path()))) != nil:
 		x.refersToItself(d, e)
 	case strings.HasPrefix(format, "conflicting values"):
 		d.Code, d.Hint = CodeConflict, "a field has one value: the places must agree"
+	case strings.HasPrefix(d.Message, "incomplete bool"):
+		d.Code, d.Message, d.Hint = CodeIncomplete, "a condition hangs on this, and it has no value yet", "what the condition adds would be lost: write the value itself"
+	case strings.HasPrefix(format, "unresolved disjunction"):
+		d.Code, d.Message, d.Hint = CodeIncomplete, "this is a choice without a default, and something hangs on it", "write the value itself, or mark one with *"
+	case strings.HasPrefix(format, "cannot reference optional field"):
+		d.Code, d.Message, d.Hint = CodeReference, "the field "+truncate(fmt.Sprint(args...))+" is not there", "it is optional, and nothing gives it"
 	case strings.HasPrefix(format, "reference"), strings.HasPrefix(format, "undefined field"), strings.HasPrefix(format, "field not found"):
 		d.Code = CodeReference
 	case strings.Contains(d.Message, "exceeds limit of"):
@@ -186,4 +192,16 @@ func (x *explainer) incomplete(d *diag.Diagnostic, steps []string) {
 	d.Message = last(steps) + " has no value yet"
 	d.Pos = x.out.Pos(x.path(steps))
 	d.Hint = "it is a constraint only: write the value itself"
+}
+
+// pending explains a struct of which CUE never learns whether it is there: it would be there if a condition held that reads
+// what the struct is in.
+func (x *explainer) pending(d *diag.Diagnostic, steps []string) {
+	d.Code, d.Related, d.Hint = CodeCycle, nil, circleHint
+	d.Pos = x.out.Pos(x.path(steps))
+	name := last(steps)
+	if len(steps) == 0 {
+		name = x.out.Ref()
+	}
+	d.Message = name + " waits for itself: whether it is there hangs on what would change with it"
 }
