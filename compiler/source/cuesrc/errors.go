@@ -292,7 +292,7 @@ func (x *explainer) finding(e errors.Error) (d diag.Diagnostic, ok bool) {
 	case format == "invalid value %s (does not satisfy %s)" && len(args) == 2:
 		d.Code, d.Related = CodeValue, nil
 		d.Message = fmt.Sprintf("%s must %s, not %s", last(steps), validator(fmt.Sprint(args[1])), truncate(fmt.Sprint(args[0])))
-	case format == "incomplete value %v" && fmt.Sprint(args...) == "struct":
+	case isPending(e):
 		x.pending(&d, steps)
 	case strings.HasPrefix(format, "incomplete value") || strings.HasPrefix(format, "non-concrete value"):
 		x.incomplete(&d, steps)

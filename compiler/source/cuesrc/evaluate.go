@@ -11,6 +11,7 @@ import (
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/build"
 	"cuelang.org/go/cue/cuecontext"
+	"cuelang.org/go/cue/errors"
 
 	"github.com/weir-mesh/weir/compiler/diag"
 	"github.com/weir-mesh/weir/compiler/source/manifest"
@@ -201,6 +202,10 @@ func (e *evaluator) pieces(u *unit, l *layout) error {
 		if err := u.build(l, len(piece), false); err != nil {
 			return err
 		}
+		for field := range u.fields {
+			values, errs := u.objectsOf(field) // what is said of all objects may not be known
+			u.report(u.explainer(values, nil).list(errs))
+		}
 		for _, o := range piece {
 			u.object(o.key, o)
 		}
@@ -243,6 +248,7 @@ func (u *unit) owned(l *layout) []*object {
 
 // whole evaluates a package in one piece, with the objects that it computes.
 func (u *unit) whole(l *layout, own []*object) error {
+	before := len(u.out.Diagnostics)
 	if err := u.build(l, len(l.objects), true); err != nil || u.failed {
 		return err
 	}
@@ -275,6 +281,9 @@ func (u *unit) whole(l *layout, own []*object) error {
 		}
 	}
 	u.computedFields(l)
+	if !u.dropped && !u.out.Diagnostics[before:].HasErrors() {
+		u.report(u.unsettled(l))
+	}
 	return nil
 }
 
@@ -346,13 +355,10 @@ func (u *unit) object(k objectKey, o *object) {
 		out = u.computed(k, v)
 	}
 	out.Kind = kindOf(k.field)
-	data, err := marshal(val)
+	data, err := u.json(at)
 	if err != nil {
-		// The schema may still decide what the files leave open, such as kind: string.
-		if data, err = marshal(u.whenFull().LookupPath(at)); err != nil {
-			u.report(u.examine(val, k, &out))
-			return
-		}
+		u.report(u.examine(val, k, &out))
+		return
 	}
 	if errs := lost(u.raw.LookupPath(at)); len(errs) > 0 {
 		u.report(u.explainer(val, &out).list(errs))
@@ -363,6 +369,16 @@ func (u *unit) object(k objectKey, o *object) {
 		return
 	}
 	u.accept(k, out, data)
+}
+
+// json is the value at a path as JSON. The schema may still decide what the files leave open, such as kind: string; but what waits
+// for itself may be forgotten with it.
+func (u *unit) json(at cue.Path) ([]byte, error) {
+	data, err := marshal(u.value.LookupPath(at))
+	if err == nil || slices.ContainsFunc(errors.Errors(err), func(e errors.Error) bool { return leavesOut(e) || isPending(e) }) {
+		return data, err
+	}
+	return marshal(u.whenFull().LookupPath(at))
 }
 
 // whenFull is the piece unified with the closed bundle.

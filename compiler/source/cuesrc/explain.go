@@ -84,6 +84,8 @@ func (x *explainer) general(d *diag.Diagnostic, e errors.Error) {
 		d.Code, d.Hint = CodeConflict, "a field has one value: the places must agree"
 	case strings.HasPrefix(d.Message, "incomplete bool"):
 		d.Code, d.Message, d.Hint = CodeIncomplete, "a condition hangs on this, and it has no value yet", "what the condition adds would be lost: write the value itself"
+	case strings.HasPrefix(format, "non-concrete value"):
+		d.Code, d.Message, d.Hint = CodeIncomplete, "this has no value yet, and something hangs on it", "it is a constraint only: write the value itself"
 	case strings.HasPrefix(format, "unresolved disjunction"):
 		d.Code, d.Message, d.Hint = CodeIncomplete, "this is a choice without a default, and something hangs on it", "write the value itself, or mark one with *"
 	case strings.HasPrefix(format, "cannot reference optional field"):

@@ -71,22 +71,30 @@ func (x *explainer) label(e, why errors.Error) diag.Diagnostic {
 			d.Related = append(d.Related, diag.Related{Pos: p, Message: "has a part in it"})
 		}
 	}
-	d.Message = "the name of a field of " + x.nameOf(asWritten(e.Path())) + " is not known: " + whyUnknown(why)
+	reason, known := whyUnknown(why)
+	switch {
+	case known:
+	case isCircle(why):
+		d.Code, d.Hint = CodeCycle, circleHint
+	default:
+		d.Code = CodeEvaluation
+	}
+	d.Message = "the name of a field of " + x.nameOf(asWritten(e.Path())) + " is not known: " + reason
 	return d
 }
 
-// whyUnknown says why a name is not known.
-func whyUnknown(why errors.Error) string {
+// whyUnknown says why a name is not known; known is false where it is for another reason than that a value is not given.
+func whyUnknown(why errors.Error) (reason string, known bool) {
 	format, args := why.Msg()
 	switch {
 	case strings.HasPrefix(format, "undefined field"), strings.HasPrefix(format, "cannot reference optional field"):
-		return "the field " + truncate(fmt.Sprint(args...)) + " is not there"
+		return "the field " + truncate(fmt.Sprint(args...)) + " is not there", true
 	case strings.HasPrefix(format, "unresolved disjunction"):
-		return "what it is made of is a choice without a default"
+		return "what it is made of is a choice without a default", true
 	case format == "invalid interpolation": // of many errors CUE keeps the first words only
-		return "what it is made of has no value"
+		return "what it is made of has no value", true
 	case strings.HasPrefix(format, "non-concrete value"), strings.HasPrefix(format, unknownLabel):
-		return "what it is made of is a constraint only"
+		return "what it is made of is a constraint only", true
 	}
-	return text(why)
+	return text(why), false
 }

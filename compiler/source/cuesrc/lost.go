@@ -73,6 +73,12 @@ func leavesOut(e errors.Error) bool {
 	return ownField.MatchString(format) || strings.HasPrefix(format, ownCondition) || rangesOverItself(e)
 }
 
+// isPending reports a struct of which CUE never learns whether it is there.
+func isPending(e errors.Error) bool {
+	format, args := e.Msg()
+	return format == "incomplete value %v" && fmt.Sprint(args...) == "struct"
+}
+
 // rangesOverItself reports a comprehension over a list of which CUE knows only that it is one, which is so while it is
 // computed.
 func rangesOverItself(e errors.Error) bool {
