@@ -51,13 +51,13 @@ func (l *linter) idle(i plan.RuleIndex, r *plan.Rule, p *plan.Policy) {
 	case met && l.conflicts(i, r, p): // the compile has its own finding
 	case met:
 		l.shadowed(i, r, p, v)
+	case l.nowhere(r): // whoever is enrolled
+		l.add(CodeNoPort, diag.Warning, r.Pos, "this rule matches nothing: no pod that it is about has a container port named as in "+portsText(r.Ports)+failsOpen(r.Action),
+			nameThePort)
 	case v.miss&missProof != 0 && !l.namesPods(r): // the front end said so of each peer (WEIR2031)
 	case v.miss&missProof != 0:
 		l.add(CodeNotEnrolled, diag.Warning, r.Pos, "this allow matches nothing: it asks for authentication, and no end that it names is enrolled",
 			"label the namespaces weir.dev/mesh=enabled or set enrolment in the MeshConfig; or write authentication: \"none\" with an exception")
-	case v.miss&missPort != 0 && namesPort(r):
-		l.add(CodeNoPort, diag.Warning, r.Pos, "this rule matches nothing: no pod that it is about has a container port named as in "+portsText(r.Ports)+failsOpen(r.Action),
-			nameThePort)
 	}
 }
 
@@ -71,13 +71,9 @@ func (l *linter) namesPods(r *plan.Rule) bool {
 	return false
 }
 
-func namesPort(r *plan.Rule) bool {
-	for _, p := range r.Ports {
-		if p.Name != "" {
-			return true
-		}
-	}
-	return false
+// nowhere reports whether a rule has only named ports, of which no pod that it is about has one.
+func (l *linter) nowhere(r *plan.Rule) bool {
+	return r.Ports != nil && !slices.ContainsFunc(r.Ports, func(p ir.Port) bool { return p.Name == "" || l.anyNamed(r, p) })
 }
 
 // meeting is a flow that a rule matches, or how the flows that exist miss it.
