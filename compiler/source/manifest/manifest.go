@@ -21,6 +21,7 @@ const (
 	CodeEncoding   diag.Code = "WEIR7011"
 	CodeRead       diag.Code = "WEIR7012"
 	CodeLink       diag.Code = "WEIR7013"
+	CodeLeftOut    diag.Code = "WEIR7014"
 )
 
 // Limits bound what hostile input can cost. A zero field is its default.

@@ -218,6 +218,22 @@ func TestReadFolders(t *testing.T) {
 	})
 }
 
+// TestLeftOut: what looks like a source and is not read is told.
+func TestLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.yaml", "b.YAML", "c.Json", "d_tool.cue", "e.CUE", "f.txt", "g.cue", "cue.mod/pkg/h_tool.cue"} {
+		write(t, dir, name, object("a"))
+	}
+	_, diags := Read(context.Background(), []string{dir}, Limits{})
+	var want []string
+	for _, name := range []string{"b.YAML", "c.Json", "d_tool.cue", "e.CUE"} {
+		want = append(want, filepath.Join(dir, name)+": warning WEIR7014: this file of the folder is left out")
+	}
+	if d := cmp.Diff(want, showDiags(diags)); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+}
+
 func TestReadFailures(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "good.yaml", object("a"))

@@ -130,6 +130,21 @@ func holdsPlan(folder string) bool {
 	return err == nil && fi.Mode().IsRegular()
 }
 
+// leftOut says of a file that looks like a source that it is not read: kubectl knows the endings in small letters, and CUE
+// keeps *_tool.cue for its own commands.
+func (w *walker) leftOut(name string) {
+	hint := "name the file itself to read it, or rename it"
+	base := filepath.Base(name)
+	lower := strings.ToLower(base)
+	switch {
+	case lower != base && (IsManifest(lower) || strings.HasSuffix(lower, ".cue")):
+		hint = "its ending is in small letters where it is read: rename it"
+	case !strings.HasSuffix(name, "_tool.cue") || strings.Contains(filepath.ToSlash(name), "cue.mod/"):
+		return
+	}
+	w.reader.diags.Add(diag.Diagnostic{Code: CodeLeftOut, Severity: diag.Warning, Pos: diag.Position{File: name}, Message: "this file of the folder is left out", Hint: hint})
+}
+
 func (w *walker) entry(name string, d fs.DirEntry) {
 	if d.Type()&fs.ModeSymlink != 0 {
 		if fi, err := os.Stat(name); err == nil && fi.IsDir() {
@@ -140,6 +155,7 @@ func (w *walker) entry(name string, d fs.DirEntry) {
 		}
 	}
 	if !IsManifest(name) {
+		w.leftOut(name)
 		return
 	}
 	// A pipe or device in a folder is nobody's manifest, and reading it could block.
