@@ -43,7 +43,7 @@ func isCircle(err error) bool {
 func (x *explainer) refersToItself(d *diag.Diagnostic, e errors.Error) {
 	steps := asWritten(e.Path())
 	name := x.nameOf(steps)
-	v := lookupHidden(x.unit.raw, steps) // of the package, if no step leads to it
+	v := lookupHidden(x.unit.raw, steps)
 	d.Code, d.Hint, d.Related = CodeCycle, circleHint, nil
 	format, args := e.Msg()
 	switch {
@@ -68,7 +68,7 @@ func (x *explainer) refersToItself(d *diag.Diagnostic, e errors.Error) {
 		d.Message = name + " contains itself"
 	}
 	// CUE's own place is in what another value made of it, or there is none.
-	if at := x.unit.userPosition(v); at.File != "" && len(steps) > 0 && (format != endless || !e.Position().IsValid()) {
+	if at := x.unit.userPosition(v); at.File != "" && (format != endless || !e.Position().IsValid()) {
 		d.Pos = at
 	}
 }

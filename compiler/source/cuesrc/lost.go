@@ -3,7 +3,6 @@ package cuesrc
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/errors"
@@ -30,18 +29,20 @@ func (u *unit) objectsOf(field string) (cue.Value, []errors.Error) {
 	return values, append(errs, circles(ownErrors(raw), raw)...)
 }
 
-// ownErrors are the errors of a value itself, and not of what it holds. Where nothing in it is wrong but incomplete, that is
-// all that CUE says of it, even if another value that it is made of has the error.
+// ownErrors are the errors of a value itself, and not of what it holds.
 func ownErrors(v cue.Value) []errors.Error {
 	if !v.Exists() {
 		return nil
 	}
-	errs := errors.Errors(v.Err())
-	if len(errs) == 0 || v.Validate(cue.All()) == nil {
-		return errs
+	for range maxCircle { // what is a reference only shares the other's errors, and has none of its own
+		to := cue.Dereference(v)
+		if to.Path().String() == v.Path().String() {
+			break
+		}
+		v = to
 	}
 	depth := len(v.Path().Selectors())
-	return slices.DeleteFunc(errs, func(e errors.Error) bool { return len(e.Path()) > depth })
+	return slices.DeleteFunc(errors.Errors(v.Err()), func(e errors.Error) bool { return len(e.Path()) > depth })
 }
 
 // lost are the circles in a value as the user's files alone have it. They stay errors with what the place gives, but CUE (v0.17.1)
@@ -70,7 +71,7 @@ func circles(errs []errors.Error, v cue.Value) []errors.Error {
 // leavesOut reports whether an error says that CUE leaves a field or an element out.
 func leavesOut(e errors.Error) bool {
 	format, _ := e.Msg()
-	return ownField.MatchString(format) || strings.HasPrefix(format, ownCondition) || rangesOverItself(e)
+	return ownField.MatchString(format) || rangesOverItself(e)
 }
 
 // isPending reports a struct of which CUE never learns whether it is there.
