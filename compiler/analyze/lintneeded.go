@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"encoding/binary"
+	"iter"
 	"slices"
 
 	"github.com/weir-mesh/weir/compiler/ir"
@@ -56,25 +57,13 @@ func (l *linter) livingRules(s *plan.Subject, d ir.Direction) []plan.RuleIndex {
 // neededIn looks at the cells of one row. seen holds the sets of rules that were looked at: everything about a cell
 // follows from the rules that match it.
 func (l *linter) neededIn(v *view, s *plan.Subject, all []plan.RuleIndex, i plan.RuleIndex, everywhere bool, seen map[string]bool) bool {
-	var near []plan.RuleIndex
-	for _, j := range all {
-		if v.peerMatches(&l.plan.Rules[j]) {
-			near = append(near, j)
-		}
-	}
+	near := v.aboutPeer(all)
 	l.tried += len(all)
 	own := &l.plan.Rules[i]
 	ended := hasEnded(l.plan, own)
-	t := s.Tables[v.direction]
-	classes := make([]bool, t.NumClasses)
 	var rules []plan.RuleIndex
 	var key []byte
-	for at, start := range t.Starts {
-		if classes[t.Classes[at]] {
-			continue
-		}
-		classes[t.Classes[at]] = true
-		v.key = plan.PortKey(start)
+	for v.key = range classKeys(s.Tables[v.direction]) {
 		provable := v.provable()
 		if !everywhere && (ended || !v.here(own, provable)) {
 			continue
@@ -110,6 +99,32 @@ func rulesOfSubject(rules map[plan.PolicyIndex][]plan.RuleIndex, s *plan.Subject
 		out = append(out, rules[p]...)
 	}
 	return out
+}
+
+// aboutPeer are those of rules whose peers the view's is among.
+func (v *view) aboutPeer(rules []plan.RuleIndex) []plan.RuleIndex {
+	var out []plan.RuleIndex
+	for _, j := range rules {
+		if v.peerMatches(&v.plan.Rules[j]) {
+			out = append(out, j)
+		}
+	}
+	return out
+}
+
+// classKeys are the first keys of a table's port classes: what holds for one port of a class holds for all.
+func classKeys(t *plan.Table) iter.Seq[plan.PortKey] {
+	return func(yield func(plan.PortKey) bool) {
+		met := make([]bool, t.NumClasses)
+		for at, start := range t.Starts {
+			if class := t.Classes[at]; !met[class] {
+				met[class] = true
+				if !yield(plan.PortKey(start)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // matching appends those of rules that are about the view's direction and miss in none of some ways.

@@ -192,25 +192,13 @@ func (l *linter) hasTies(s *plan.Subject) bool {
 // conflictsOf adds what is in conflict in the cells of one row. Everything about a cell follows from the rules that match it;
 // seen holds those that were looked at.
 func (l *linter) conflictsOf(v *view, s *plan.Subject, all []plan.RuleIndex, seen map[string]bool, pairs map[[2]plan.PolicyIndex]bool) {
-	var near []plan.RuleIndex
-	for _, r := range all {
-		if v.peerMatches(&l.plan.Rules[r]) {
-			near = append(near, r)
-		}
-	}
+	near := v.aboutPeer(all)
 	l.tied += len(all)
 	if len(near) < 2 {
 		return
 	}
-	t := s.Tables[v.direction]
-	classes := make([]bool, t.NumClasses)
 	var key []byte
-	for at, start := range t.Starts {
-		if classes[t.Classes[at]] {
-			continue
-		}
-		classes[t.Classes[at]] = true
-		v.key = plan.PortKey(start)
+	for v.key = range classKeys(s.Tables[v.direction]) {
 		c := resolve.Cell{Subject: s, Direction: v.direction, Provable: v.provable()}
 		key = key[:0]
 		for _, r := range near {
